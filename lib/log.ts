@@ -1,0 +1,34 @@
+/** Fields of a log record. Names in use: `plugin`, `pid`, `stream`, `brokerId`, `code`, `ms`, `version`, `error`. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+type LogMethod = (fields: LogFields, message: string) => void
+
+/**
+ * What this package logs to. A pino logger fits as it is. Frames are logged at trace, life-cycle changes at debug,
+ * and what an operator must act on at warn.
+ */
+export interface Logger {
+  trace: LogMethod
+  debug: LogMethod
+  info: LogMethod
+  warn: LogMethod
+  error: LogMethod
+}
+
+export type LogLevel = keyof Logger
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[]
+
+const ignore: LogMethod = () => {}
+
+/** Drops every record: the default wherever a logger may be given. */
+export const silentLogger: Logger = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
+
+/** A logger that adds `fields` to every record of `logger`. */
+export function childLogger(logger: Logger, fields: LogFields): Logger {
+  if (logger === silentLogger) return silentLogger
+  const bind = (level: LogLevel): LogMethod => {
+    return (own, message) => logger[level]({ ...fields, ...own }, message)
+  }
+  return { trace: bind('trace'), debug: bind('debug'), info: bind('info'), warn: bind('warn'), error: bind('error') }
+}
