@@ -1,0 +1,234 @@
+import { once } from 'node:events'
+import { type Duplex, duplexPair } from 'node:stream'
+import { buffer, text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { type StreamRoute, createStreamRoute } from '../../lib/broker/on-stream.js'
+import type { BrokerOptions } from '../../lib/broker/options.js'
+import { PluginError } from '../../lib/errors.js'
+
+/** Two routes joined by in-memory substreams instead of a session; `opened` are the raw acceptor's ends. */
+function joined(t: Test, options: BrokerOptions = {}) {
+  const all: Duplex[] = []
+  function link(target: () => StreamRoute) {
+    return {
+      open(): Duplex {
+        const [near, far] = duplexPair()
+        // A pair of node:stream does not pass a reset on; a session does.
+        near.on('close', () => cutShort(near) && far.destroy())
+        far.on('close', () => cutShort(far) && near.destroy(new PluginError('ERR_STREAM_RESET', 'reset')))
+        all.push(near, far)
+        target().receive(far)
+        return near
+      }
+    }
+  }
+  const host: StreamRoute = createStreamRoute(() => link(() => plugin), options)
+  const plugin: StreamRoute = createStreamRoute(() => link(() => host), options)
+  t.teardown(() => all.forEach((stream) => stream.on('error', () => {}).destroy()))
+  return { host, plugin, all }
+}
+
+function cutShort(stream: Duplex): boolean {
+  return !(stream.readableEnded && stream.writableFinished)
+}
+
+/** Sends back what it gets, in capitals. */
+function shout(connection: Duplex): void {
+  // Not by iterating: that would destroy the stream at its end, before the reply.
+  let words = ''
+  connection.on('data', (chunk: Buffer) => (words += chunk.toString()))
+  connection.on('end', () => connection.end(words.toUpperCase()))
+}
+
+async function failure(connection: Duplex): Promise<PluginError> {
+  const [error] = (await once(connection.resume(), 'error')) as [PluginError]
+  return error
+}
+
+t.test(
+  'a dial after the accept reaches it, both ways, with no byte of the preamble or answer left',
+  async (t) => {
+    const { host, plugin } = joined(t)
+    for (const [from, to] of [
+      [host, plugin],
+      [plugin, host]
+    ] as const) {
+      to.accept(3, shout)
+      const connection = from.dial(3)
+      connection.end('hello')
+      t.equal(await text(connection), 'HELLO')
+    }
+  }
+)
+
+t.test('a dial before its accept waits for it', async (t) => {
+  const { host, plugin } = joined(t)
+  const connection = host.dial(9)
+  connection.end('early')
+  await new Promise(setImmediate)
+  t.equal(plugin.waiting, 1)
+  plugin.accept(9, shout)
+  t.equal(plugin.waiting, 0)
+  t.equal(await text(connection), 'EARLY')
+})
+
+t.test('IDs of the two sides have nothing to do with each other', async (t) => {
+  const { host, plugin } = joined(t)
+  host.accept(1, (connection) => connection.end('host'))
+  plugin.accept(1, (connection) => connection.end('plugin'))
+  t.equal(await text(host.dial(1)), 'plugin')
+  t.equal(await text(plugin.dial(1)), 'host')
+})
+
+t.test('many dials of many IDs at once, accepted in another order, each find their own', async (t) => {
+  const { host, plugin } = joined(t)
+  const ids = Array.from({ length: 200 }, (_, index) => index + 1)
+  const replies = ids.map((id) => text(host.dial(id).end(String(id))))
+  await new Promise(setImmediate)
+  for (const id of ids.toReversed()) plugin.accept(id, (connection) => connection.end(`id ${id}`))
+  t.same(
+    await Promise.all(replies),
+    ids.map((id) => `id ${id}`)
+  )
+})
+
+t.test('one accepted ID takes any number of connections', async (t) => {
+  const { host, plugin } = joined(t)
+  plugin.accept(5, shout)
+  const words = await Promise.all(['a', 'b', 'c'].map((word) => text(host.dial(5).end(word))))
+  t.same(words, ['A', 'B', 'C'])
+})
+
+t.test('a dial that nobody accepts in time fails naming the ID and what to check', async (t) => {
+  const { host, plugin } = joined(t, { acceptTimeoutMs: 20 })
+  // The waiting timer does not keep a process running; this test has nothing else that would.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  const error = await failure(host.dial(77))
+  t.match(error, { code: 'ERR_BROKER_TIMEOUT', id: 77, message: /broker ID 77/, hint: /ID 77/ })
+  t.equal(plugin.waiting, 0)
+})
+
+t.test('dials that wait are bounded: one more is refused at once, the others are not harmed', async (t) => {
+  const { host, plugin } = joined(t, { maxWaitingDials: 3 })
+  const early = [1, 2, 3].map((id) => host.dial(id).end())
+  await new Promise(setImmediate)
+  const error = await failure(host.dial(4))
+  t.match(error, { code: 'ERR_BROKER_REFUSED', id: 4, message: /too many dials/ })
+  for (const id of [1, 2, 3]) plugin.accept(id, (connection) => connection.end('ok'))
+  t.same(await Promise.all(early.map((connection) => text(connection))), ['ok', 'ok', 'ok'])
+})
+
+t.test('a dialler that hangs up while it waits is forgotten', async (t) => {
+  const { host, plugin } = joined(t)
+  const connection = host.dial(8)
+  await new Promise(setImmediate)
+  t.equal(plugin.waiting, 1)
+  connection.destroy()
+  await once(connection, 'close')
+  await new Promise(setImmediate)
+  t.equal(plugin.waiting, 0)
+  plugin.accept(8, () => t.fail('nobody is there'))
+})
+
+t.test('accepting an ID twice fails; after it is closed it can be accepted again', async (t) => {
+  const { host, plugin } = joined(t)
+  const first = plugin.accept(2, (connection) => connection.end('first'))
+  t.throws(() => plugin.accept(2, shout), { code: 'ERR_BROKER_ID_TAKEN', id: 2 })
+  first.close()
+  plugin.accept(2, (connection) => connection.end('second'))
+  // Safe to repeat, and no business of the new one.
+  first.close()
+  t.equal(await text(host.dial(2)), 'second')
+})
+
+t.test('closing refuses what waits, what comes, and what is asked for afterwards', async (t) => {
+  const { host, plugin } = joined(t)
+  const waiting = host.dial(1)
+  await new Promise(setImmediate)
+  const told = failure(waiting)
+  plugin.close()
+  plugin.close()
+  t.match(await told, { code: 'ERR_BROKER_CLOSED', id: 1 })
+  t.match(await failure(host.dial(2)), { code: 'ERR_STREAM_RESET' })
+  t.throws(() => plugin.dial(3), { code: 'ERR_BROKER_CLOSED' })
+  t.throws(() => plugin.accept(3, shout), { code: 'ERR_BROKER_CLOSED' })
+})
+
+t.test('a number that is no broker ID is refused before anything is sent', (t) => {
+  const { host, all } = joined(t)
+  for (const id of [-1, 1.5, Number.NaN, 2 ** 32]) {
+    t.throws(() => host.dial(id), { code: 'ERR_CONFIG_INVALID' })
+    t.throws(() => host.accept(id, shout), { code: 'ERR_CONFIG_INVALID' })
+  }
+  t.equal(all.length, 0)
+  t.end()
+})
+
+t.test('the preamble may come in any pieces', async (t) => {
+  const whole = Buffer.from('010000000668656c6c6f', 'hex')
+  for (let cut = 1; cut < whole.length; cut++) {
+    const route = createStreamRoute(() => t.fail('nothing is dialled') as never)
+    const [near, far] = duplexPair()
+    const got = new Promise<Buffer>((resolve) => {
+      route.accept(6, (connection) => resolve(buffer(connection)))
+    })
+    route.receive(far)
+    near.write(whole.subarray(0, cut))
+    await new Promise(setImmediate)
+    near.end(whole.subarray(cut))
+    t.equal((await got).toString(), 'hello', `cut at ${cut}`)
+    t.equal(route.waiting, 0)
+  }
+})
+
+t.test('an unknown kind is answered with `unsupported`', async (t) => {
+  const { plugin } = joined(t)
+  const [near, far] = duplexPair()
+  plugin.receive(far)
+  near.write(Buffer.from('7f00000001', 'hex'))
+  t.same(await buffer(near), Buffer.of(4))
+  far.destroy()
+})
+
+t.test('a substream that ends inside its preamble, or never sends one, is dropped', async (t) => {
+  const { plugin } = joined(t, { acceptTimeoutMs: 20 })
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  const [cut, cutFar] = duplexPair()
+  plugin.receive(cutFar)
+  cut.end(Buffer.from('0100', 'hex'))
+  const [, silentFar] = duplexPair()
+  plugin.receive(silentFar)
+  t.equal(plugin.waiting, 2)
+  await Promise.all([once(cutFar, 'close'), once(silentFar, 'close')])
+  t.equal(plugin.waiting, 0)
+})
+
+t.test('an answer that is none of ours fails the dial', async (t) => {
+  for (const [answer, code] of [
+    [Buffer.of(9), 'ERR_BROKER_REFUSED'],
+    [null, 'ERR_STREAM_CLOSED']
+  ] as const) {
+    const [near, far] = duplexPair()
+    const route = createStreamRoute(() => ({ open: () => near }))
+    const connection = route.dial(1)
+    if (answer === null) far.end()
+    else far.write(answer)
+    t.match(await failure(connection), { code, id: 1 })
+    far.destroy()
+  }
+})
+
+t.test('the answer is taken off although it comes alone, and the rest flows on', async (t) => {
+  const [near, far] = duplexPair()
+  const route = createStreamRoute(() => ({ open: () => near }))
+  const connection = route.dial(1)
+  const got = text(connection)
+  far.write(Buffer.of(0))
+  await new Promise(setImmediate)
+  far.write('first ')
+  await new Promise(setImmediate)
+  far.end('second')
+  t.equal(await got, 'first second')
+})
