@@ -22,7 +22,13 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const sa
 const ignore: LogMethod = () => {}
 
 /** Drops every record: the default wherever a logger may be given. */
-export const silentLogger: Logger = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
+export const silentLogger: Logger = {
+  trace: ignore,
+  debug: ignore,
+  info: ignore,
+  warn: ignore,
+  error: ignore
+}
 
 /** A logger that adds `fields` to every record of `logger`. */
 export function childLogger(logger: Logger, fields: LogFields): Logger {
@@ -30,5 +36,11 @@ export function childLogger(logger: Logger, fields: LogFields): Logger {
   const bind = (level: LogLevel): LogMethod => {
     return (own, message) => logger[level]({ ...fields, ...own }, message)
   }
-  return { trace: bind('trace'), debug: bind('debug'), info: bind('info'), warn: bind('warn'), error: bind('error') }
+  return {
+    trace: bind('trace'),
+    debug: bind('debug'),
+    info: bind('info'),
+    warn: bind('warn'),
+    error: bind('error')
+  }
 }

@@ -61,10 +61,11 @@ export type CreateMuxer = (stream: Duplex, options: MuxerOptions) => Muxer
 export const engines = ['libp2p'] as const
 export type Engine = (typeof engines)[number]
 
-/** Loads an engine: lazily, because importing one costs time and memory that a process without a session need not pay. */
-export async function loadEngine(engine: Engine): Promise<CreateMuxer> {
-  switch (engine) {
-    case 'libp2p':
-      return (await import('./libp2p.js')).createLibp2pMuxer
-  }
+const loaders: Record<Engine, () => Promise<CreateMuxer>> = {
+  libp2p: async () => (await import('./libp2p.js')).createLibp2pMuxer
+}
+
+/** Loads an engine lazily: importing one costs time and memory that a process without a session need not pay. */
+export function loadEngine(engine: Engine): Promise<CreateMuxer> {
+  return loaders[engine]()
 }
