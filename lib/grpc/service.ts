@@ -1,3 +1,6 @@
+import { Metadata, type MethodDefinition, type ServiceDefinition } from '@grpc/grpc-js'
+import { PluginError } from '../errors.js'
+
 /**
  * Reads and writes one message type, as protobufjs's static code does: `encode` takes a plain object of the message's
  * properties, `decode` gives a message. `In` is what callers pass, `Out` what they receive.
@@ -34,8 +37,96 @@ export interface ServiceDescriptor {
   readonly methods: Readonly<Record<string, MethodDescriptor>>
 }
 
-/** What a caller passes as the request of method `M`, and receives as its response. */
+/** What a caller passes as the request of method `M`. */
 export type RequestIn<M> = M extends { request: { encode(message: infer T): unknown } } ? T : never
+/** What a handler receives as the request of method `M`. */
 export type RequestOut<M> = M extends { request: { decode(bytes: Uint8Array): infer T } } ? T : never
+/** What a handler returns as the response of method `M`. */
 export type ResponseIn<M> = M extends { response: { encode(message: infer T): unknown } } ? T : never
+/** What a caller receives as the response of method `M`. */
 export type ResponseOut<M> = M extends { response: { decode(bytes: Uint8Array): infer T } } ? T : never
+
+/** The form that grpc-js's own `Server` and `makeClientConstructor` take. Keys are the camel-case names. */
+export function serviceDefinition(service: ServiceDescriptor): ServiceDefinition {
+  const methods = Object.entries(service.methods)
+  return Object.fromEntries(methods.map(([name, method]) => [name, methodDefinition(name, method)]))
+}
+
+/** The untyped half of a method that grpc-js wants: its path, and messages to bytes and back. */
+export function methodDefinition(name: string, method: MethodDescriptor): MethodDefinition<unknown, unknown> {
+  return {
+    path: method.path,
+    originalName: name,
+    requestStream: method.requestStream,
+    responseStream: method.responseStream,
+    requestSerialize: serializer(method.request),
+    requestDeserialize: (bytes) => method.request.decode(bytes),
+    responseSerialize: serializer(method.response),
+    responseDeserialize: (bytes) => method.response.decode(bytes)
+  }
+}
+
+function serializer(codec: MessageCodec<never, unknown>): (message: unknown) => Buffer {
+  return (message) => {
+    const bytes = codec.encode(message as never).finish()
+    return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+}
+
+type MetadataValue = string | Uint8Array
+
+/**
+ * Metadata as grpc-js's `Metadata`, or as a plain object: one value or several for a key. Values are printable ASCII
+ * text, or bytes under a key that ends in `-bin`.
+ */
+export type MetadataInit = Metadata | Readonly<Record<string, MetadataValue | readonly MetadataValue[]>>
+
+/**
+ * A new `Metadata` with what `init` holds.
+ * @throws `ERR_CONFIG_INVALID` for a key or value that gRPC over HTTP/2 does not allow, and for a key that would end
+ * the whole HTTP/2 connection instead of the one call.
+ */
+export function toMetadata(init: MetadataInit | undefined): Metadata {
+  if (init === undefined) return new Metadata()
+  const metadata = init instanceof Metadata ? init.clone() : fromRecord(init)
+  for (const key of Object.keys(metadata.getMap())) {
+    if (!breaksConnection(key)) continue
+    throw new PluginError('ERR_CONFIG_INVALID', `metadata key "${key}" is not allowed in HTTP/2`, {
+      hint: 'Use lower-case letters, digits, "_", "-" and "." and avoid the names of connection headers.'
+    })
+  }
+  return metadata
+}
+
+function fromRecord(record: Exclude<MetadataInit, Metadata>): Metadata {
+  const metadata = new Metadata()
+  for (const [key, values] of Object.entries(record)) {
+    for (const value of isList(values) ? values : [values]) {
+      try {
+        metadata.add(key, typeof value === 'string' ? value : Buffer.from(value))
+      } catch (cause) {
+        const message = `metadata "${key}" cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`
+        throw new PluginError('ERR_CONFIG_INVALID', message, { cause })
+      }
+    }
+  }
+  return metadata
+}
+
+function isList(values: MetadataValue | readonly MetadataValue[]): values is readonly MetadataValue[] {
+  return Array.isArray(values)
+}
+
+const connectionHeaders = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade'
+])
+
+/** node:http2 throws for these names, and ends the session for a name with a colon, with every call on it. */
+export function breaksConnection(key: string): boolean {
+  return key.includes(':') || connectionHeaders.has(key)
+}

@@ -1,0 +1,66 @@
+import type { Writable } from 'node:stream'
+import { promisify } from 'node:util'
+
+const nextTurn = promisify(setImmediate)
+
+/** A transfer that {@link pump} has begun. */
+export interface Pump {
+  /**
+   * True once every item was written, false when the transfer was stopped before. Rejects with what the iterable
+   * threw, or with what the stream threw for an item.
+   */
+  readonly done: Promise<boolean>
+  /** Writes no more and lets the iterable clean up. Safe to repeat, and after the end. */
+  readonly stop: () => void
+}
+
+/**
+ * Writes each item to an object stream and waits for `'drain'` whenever the stream asks for it. The stream is left
+ * open at the end; whoever sees it fail or close calls `stop()`.
+ */
+export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: Writable): Pump {
+  let iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined
+  let stopped = false
+  let finished = false
+  let wake = (): void => {}
+
+  const transfer = async (): Promise<boolean> => {
+    iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
+    for (;;) {
+      const result = await iterator.next()
+      if (stopped) return false
+      if (result.done === true) return true
+      if (!stream.write(result.value)) {
+        await new Promise<void>((resolve) => (wake = resolve))
+        // grpc-js's own channel may drain without a turn of the event loop: an endless iterable would stop all else.
+        await nextTurn()
+      }
+      if (stopped) return false
+    }
+  }
+
+  const stop = (): void => {
+    if (stopped || finished) return
+    stopped = true
+    wake()
+    // A generator that waits inside next() sees this only when it goes on; one that yields sees it now.
+    const leave = async (): Promise<unknown> => iterator?.return?.()
+    leave().catch(() => {})
+  }
+
+  const onDrain = (): void => wake()
+  stream.on('drain', onDrain)
+  const run = async (): Promise<boolean> => {
+    try {
+      return await transfer()
+    } catch (error) {
+      if (stopped) return false
+      stop()
+      throw error
+    } finally {
+      finished = true
+      stream.off('drain', onDrain)
+    }
+  }
+  return { done: run(), stop }
+}

@@ -1,0 +1,191 @@
+import {
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type UntypedHandleCall,
+  type UntypedServiceImplementation
+} from '@grpc/grpc-js'
+import type { EventEmitter } from 'node:events'
+import type { Duplex } from 'node:stream'
+import { PluginError } from '../errors.js'
+import { silentLogger, type Logger } from '../log.js'
+import { checkDuration, settlesWithin } from '../signal.js'
+import type { ServiceBinding } from './handler.js'
+
+/** One gRPC server for any number of byte streams, each with an HTTP/2 connection on it. It listens nowhere. */
+export interface GrpcServer {
+  /**
+   * Serves one HTTP/2 connection on the byte stream, which belongs to the server from then on; after `close()` it is
+   * destroyed instead. The stream must take at least 128 KiB that the peer has not read yet: a node:http2 session reads
+   * nothing while a write of its own is unfinished, so two of them over a smaller buffer can stop each other for ever.
+   */
+  serve(connection: Duplex): void
+  /** Calls whose handler was started and whose stream has not ended. */
+  readonly activeCalls: number
+  /**
+   * Refuses new connections and calls, lets calls in flight end for at most `graceMs` milliseconds (5000; `Infinity`:
+   * no limit), then ends the rest, whose handlers see their signal abort. Resolves once every connection is closed.
+   * Safe to repeat: the same promise, and the first `graceMs` counts.
+   * @throws `ERR_CONFIG_INVALID` for a `graceMs` that is not a duration
+   */
+  close(options?: { readonly graceMs?: number }): Promise<void>
+  /** Ends every connection and call now, also while `close()` waits. Resolves as `close()` does. Safe to repeat. */
+  abort(): Promise<void>
+}
+
+export interface GrpcServerOptions {
+  /**
+   * Largest message taken, in bytes; a larger one fails its call with RESOURCE_EXHAUSTED. `Infinity`: no limit.
+   * Default 64 MiB: gRPC's own 4 MiB is what plugins hit first, and both ends are run by the same user.
+   */
+  readonly maxReceiveBytes?: number
+  /** Largest message sent, in bytes. Default `Infinity`: the caller's limit is the one that counts. */
+  readonly maxSendBytes?: number
+  readonly logger?: Logger
+  /** Told when the first call begins (`true`) and when the last one has ended (`false`). Must not throw. */
+  readonly onBusy?: (busy: boolean) => void
+}
+
+/**
+ * Creates a server with the given services.
+ * @throws `ERR_CONFIG_CONFLICT` when two bindings are for the same service; `ERR_CONFIG_INVALID` for a limit that is
+ * not a size
+ */
+export function createGrpcServer(
+  bindings: readonly ServiceBinding[],
+  options: GrpcServerOptions = {}
+): GrpcServer {
+  const {
+    maxReceiveBytes = 64 * 1024 * 1024,
+    maxSendBytes = Infinity,
+    logger = silentLogger,
+    onBusy
+  } = options
+  const server = new Server({
+    'grpc.max_receive_message_length': messageLimit('maxReceiveBytes', maxReceiveBytes),
+    'grpc.max_send_message_length': messageLimit('maxSendBytes', maxSendBytes),
+    // Fewer objects for each connection and call; forceShutdown(), which would need it, is not used.
+    'grpc.enable_channelz': 0
+  } satisfies ServerOptions)
+
+  const calls = new Set<EventEmitter>()
+  const track = (call: TrackedCall): void => {
+    // grpc-js may hand over a call that its deadline has ended, and says nothing of it afterwards.
+    if (Number(call.getDeadline()) <= Date.now()) return
+    calls.add(call)
+    if (calls.size === 1) onBusy?.(true)
+    call.once('cancelled', () => {
+      calls.delete(call)
+      if (calls.size === 0) onBusy?.(false)
+    })
+  }
+  checkConflicts(bindings)
+  for (const binding of bindings) server.addService(binding.definition, tracked(binding, track))
+
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const connections = new Map<Duplex, Promise<void>>()
+  let closed: Promise<void> | undefined
+
+  const shutDown = async (graceMs: number): Promise<void> => {
+    injector.destroy()
+    for (const connection of connections.keys()) destroyAfterEnd(connection)
+    const drained = Promise.all(connections.values())
+    if (!(await settlesWithin(drained, graceMs))) {
+      logger.debug({ ms: graceMs }, `ending ${calls.size} calls that are still in flight`)
+      for (const connection of connections.keys()) connection.destroy()
+      await drained
+    }
+  }
+
+  return {
+    serve(connection) {
+      if (connection.destroyed) return
+      if (closed !== undefined) {
+        connection.destroy()
+        return
+      }
+      const ended = new Promise<void>((resolve) => {
+        connection.once('close', () => {
+          connections.delete(connection)
+          resolve()
+        })
+      })
+      connections.set(connection, ended)
+      connection.on('error', (error) => logger.debug({ error }, 'a connection failed'))
+      injector.injectConnection(connection)
+    },
+    get activeCalls() {
+      return calls.size
+    },
+    close({ graceMs = 5000 } = {}) {
+      closed ??= shutDown(checkDuration('graceMs', graceMs))
+      return closed
+    },
+    abort() {
+      closed ??= shutDown(Infinity)
+      for (const connection of connections.keys()) connection.destroy()
+      return closed
+    }
+  }
+}
+
+/** How long a peer may take to end its half of a connection that has no calls and is ended here. */
+const lingerMs = 1000
+
+/** A session that was closed ends the stream after its last call, and then waits for the peer to end it too. */
+function destroyAfterEnd(connection: Duplex): void {
+  const linger = (): void => {
+    const timer = setTimeout(() => connection.destroy(), lingerMs)
+    connection.once('close', () => clearTimeout(timer))
+  }
+  if (connection.writableFinished) linger()
+  else connection.once('finish', linger)
+}
+
+type TrackedCall = EventEmitter & { getDeadline(): Date | number }
+
+/** The same handlers, with each call shown to `track` first. */
+function tracked({ definition, handlers }: ServiceBinding, track: (call: TrackedCall) => void) {
+  const wrapped: UntypedServiceImplementation = {}
+  for (const [name, { originalName = name }] of Object.entries(definition)) {
+    // As grpc-js looks them up.
+    const handler = (handlers[name] ?? handlers[originalName]) as
+      ((call: TrackedCall, ...rest: unknown[]) => void) | undefined
+    if (handler === undefined) continue
+    const run = (call: TrackedCall, ...rest: unknown[]): void => {
+      track(call)
+      handler.call(handlers, call, ...rest)
+    }
+    wrapped[name] = run as UntypedHandleCall
+  }
+  return wrapped
+}
+
+function checkConflicts(bindings: readonly ServiceBinding[]): void {
+  const owners = new Map<string, number>()
+  for (const [index, { definition }] of bindings.entries()) {
+    const names = new Set(Object.values(definition).map(({ path }) => path.split('/')[1] ?? path))
+    for (const name of names) {
+      const other = owners.get(name)
+      if (other !== undefined) {
+        throw new PluginError(
+          'ERR_CONFIG_CONFLICT',
+          `bindings ${other} and ${index} are both for service ${name}`,
+          {
+            hint: 'A server has one implementation of a service. Leave one out, or serve it under another broker ID.'
+          }
+        )
+      }
+      owners.set(name, index)
+    }
+  }
+}
+
+/** A limit in the form of grpc-js, for which -1 is none. */
+function messageLimit(name: string, bytes: number): number {
+  if (bytes === Infinity) return -1
+  if (Number.isInteger(bytes) && bytes > 0) return bytes
+  throw new PluginError('ERR_CONFIG_INVALID', `${name} is ${String(bytes)}, not a size`, {
+    hint: `Give ${name} as a whole number of bytes from 1, or Infinity for no limit.`
+  })
+}

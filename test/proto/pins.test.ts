@@ -1,0 +1,151 @@
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import { Echo } from '#proto/echo/v1/echo.js'
+import { Entry, FileLister, ListRequest, ListResponse } from '#proto/filelister/v1/filelister.js'
+import { GRPCController } from '#proto/goplugin/goplugin.js'
+import { Health, HealthCheckResponse } from '#proto/grpc/health/v1/health.js'
+import { DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
+import type { ServiceDescriptor } from '../../lib/grpc/service.js'
+
+const root = path.resolve(import.meta.dirname, '../..')
+
+/** Bytes of a message, written by hand from its .proto: `field << 3 | wire type`, length, value. */
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+await t.test('paths and kinds of the methods', async (t) => {
+  const pinned: readonly [ServiceDescriptor, Record<string, string>][] = [
+    [
+      FileLister,
+      {
+        establishHostServices: '/filelister.v1.FileLister/EstablishHostServices',
+        list: '/filelister.v1.FileLister/List',
+        disconnectHostServices: '/filelister.v1.FileLister/DisconnectHostServices'
+      }
+    ],
+    [HostService, { readDir: '/hostserve.v1.HostService/ReadDir' }],
+    [GRPCController, { shutdown: '/plugin.GRPCController/Shutdown' }],
+    [Health, { check: '/grpc.health.v1.Health/Check', watch: '/grpc.health.v1.Health/Watch >' }],
+    [
+      Echo,
+      {
+        echo: '/echo.v1.Echo/Echo',
+        repeat: '/echo.v1.Echo/Repeat >',
+        collect: '/echo.v1.Echo/Collect <',
+        chat: '/echo.v1.Echo/Chat <>',
+        sleep: '/echo.v1.Echo/Sleep',
+        fail: '/echo.v1.Echo/Fail'
+      }
+    ]
+  ]
+  for (const [service, expected] of pinned) {
+    const found = Object.entries(service.methods).map(
+      ([name, { path: methodPath, requestStream, responseStream }]) => {
+        const arrows = (requestStream ? '<' : '') + (responseStream ? '>' : '')
+        return [name, arrows === '' ? methodPath : `${methodPath} ${arrows}`]
+      }
+    )
+    t.same(Object.fromEntries(found), expected, service.typeName)
+  }
+})
+
+await t.test('field numbers and wire types', async (t) => {
+  const { methods: lister } = FileLister
+  const { methods: echo } = Echo
+  const raw = new Uint8Array([0xff])
+  t.equal(hex(lister.establishHostServices.request.encode({ hostService: 7 }).finish()), '0807')
+  t.equal(hex(ListRequest.encode({ dir: '.', hostService: 7 }).finish()), '0a012e1007')
+  t.equal(hex(Entry.encode({ name: 'a', isDir: true, rawName: raw }).finish()), '0a016110011a01ff')
+  t.equal(hex(ListResponse.encode({ entries: [{ name: 'a' }, {}] }).finish()), '0a030a01610a00')
+  t.equal(hex(DirEntry.encode({ name: 'a', isDir: true, rawName: raw }).finish()), '0a016110011a01ff')
+  t.equal(hex(HostService.methods.readDir.request.encode({ path: '.' }).finish()), '0a012e')
+  t.equal(hex(HostService.methods.readDir.response.encode({ entries: [{}] }).finish()), '0a00')
+  t.equal(hex(GRPCController.methods.shutdown.request.encode({}).finish()), '')
+  t.equal(hex(Health.methods.check.request.encode({ service: 's' }).finish()), '0a0173')
+  t.equal(
+    hex(HealthCheckResponse.encode({ status: HealthCheckResponse.ServingStatus.SERVING }).finish()),
+    '0801'
+  )
+  t.equal(hex(echo.echo.request.encode({ text: 'a', payload: raw }).finish()), '0a01611201ff')
+  t.equal(hex(echo.echo.response.encode({ text: 'a', payload: raw, index: 3 }).finish()), '0a01611201ff1803')
+  t.equal(hex(echo.repeat.request.encode({ text: 'a', count: 3, payload: raw }).finish()), '0a016110031a01ff')
+  t.equal(
+    hex(echo.collect.response.encode({ text: 'a', payload: raw, count: 3 }).finish()),
+    '0a01611201ff1803'
+  )
+  t.equal(hex(echo.sleep.request.encode({ ms: 5 }).finish()), '0805')
+  t.equal(hex(echo.fail.request.encode({ code: 5, details: 'x' }).finish()), '0805120178')
+  t.same(HealthCheckResponse.ServingStatus, { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 })
+  t.equal(HealthCheckResponse.ServingStatus[2], 'NOT_SERVING')
+})
+
+await t.test('a received message has all its fields as its own', async (t) => {
+  const fields = { name: '', isDir: false, rawName: Buffer.alloc(0) }
+  t.same({ ...Entry.decode(new Uint8Array()) }, fields)
+  t.same(
+    { ...Entry.decode(Buffer.from('0a0010001a00', 'hex')) },
+    fields,
+    'also when the peer sent the defaults'
+  )
+  t.same({ ...ListResponse.decode(new Uint8Array()) }, { entries: [] })
+  t.match({ ...Entry.decode(Buffer.from('0a01611001', 'hex')) }, { name: 'a', isDir: true })
+  t.equal(hex(Entry.encode(Entry.decode(new Uint8Array())).finish()), '', 'and a default is still not sent')
+})
+
+await t.test('bytes that are no message are refused, unknown fields are not', async (t) => {
+  t.throws(() => Entry.decode(Buffer.from('0a05', 'hex')))
+  t.throws(() => Entry.decode(Buffer.from('0a01ff', 'hex')), 'a name that is not UTF-8')
+  t.equal(Entry.decode(Buffer.from('0a0161aa0601ff', 'hex')).name, 'a')
+})
+
+await t.test('the generated files are up to date', async (t) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['proto/generate.js', '--check'], {
+    cwd: root,
+    encoding: 'utf8'
+  })
+  t.equal(status, 0, stdout + stderr)
+})
+
+await t.test('--check names the files that are not, and leaves them', async (t) => {
+  const copy = mkdtempSync(path.join(root, 'proto-check-'))
+  t.teardown(() => rmSync(copy, { recursive: true }))
+  cpSync(path.join(root, 'proto'), path.join(copy, 'proto'), { recursive: true })
+  cpSync(path.join(root, 'package.json'), path.join(copy, 'package.json'))
+  symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))
+  const stale = path.join(copy, 'proto/echo/v1/echo.d.ts')
+  writeFileSync(stale, '// edited by hand\n')
+  rmSync(path.join(copy, 'proto/goplugin/goplugin.js'))
+  const run = (...options: string[]) =>
+    spawnSync(process.execPath, ['proto/generate.js', ...options], { cwd: copy, encoding: 'utf8' })
+  const check = run('--check')
+  t.equal(check.status, 1)
+  t.match(
+    check.stdout,
+    'not up to date: proto/echo/v1/echo.d.ts\nnot up to date: proto/goplugin/goplugin.js\n'
+  )
+  t.equal(readFileSync(stale, 'utf8'), '// edited by hand\n')
+  t.equal(run().status, 0)
+  t.equal(run('--check').status, 0)
+  t.equal(readFileSync(stale, 'utf8'), readFileSync(path.join(root, 'proto/echo/v1/echo.d.ts'), 'utf8'))
+})
+
+/** Never called: what must and must not compile. */
+export function types(): void {
+  const response = ListResponse.decode(new Uint8Array())
+  for (const { name, isDir, rawName } of response.entries) {
+    name.charAt(0)
+    rawName.at(isDir ? 0 : 1)
+  }
+  const literal: '/filelister.v1.FileLister/List' = FileLister.methods.list.path
+  const streams: false = FileLister.methods.list.responseStream
+  const init: ListResponse.Init = response
+  ListRequest.encode({ dir: literal, hostService: undefined })
+  // @ts-expect-error -- no such field
+  ListRequest.encode({ directory: '.' })
+  // @ts-expect-error -- no such method
+  void FileLister.methods.lst
+  // @ts-expect-error -- this one does stream
+  const wrong: false = Echo.methods.repeat.responseStream
+  void [streams, init, wrong]
+}
