@@ -1,0 +1,87 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import {
+  type Engine,
+  type LogLevel,
+  type Stream,
+  type Wire,
+  engines,
+  logLevels,
+  streams,
+  wires
+} from '../host/index.js'
+
+/** The command line of `bin/host`, checked. */
+export interface Arguments {
+  /** The directory to list, as given. */
+  readonly dir: string
+  readonly stream: Stream
+  readonly wire: Wire
+  readonly muxer: Engine
+  readonly logLevel: LogLevel | 'silent'
+  readonly logFormat: 'pretty' | 'json'
+  readonly json: boolean
+}
+
+/** What the command line asks for: the job, or an exit with what was to be printed already printed. */
+export type Parsed =
+  { readonly t: 'run'; readonly args: Arguments } | { readonly t: 'exit'; readonly code: number }
+
+/** Reads the arguments after the program's name. Prints help and version on stdout, and what is wrong on stderr. */
+export function parseArguments(argv: readonly string[], version: string): Parsed {
+  const command = new Command('host')
+    .description(
+      'Lists a directory through a plugin: the filelister plugin runs as a process of its own, ' +
+        'calls back to this one to read DIR, and returns the listing. Both share one stream.'
+    )
+    .argument('[DIR]', 'the one directory that the plugin may read', notEmpty, '.')
+    .addOption(
+      new Option(
+        '--stream <form>',
+        'where the stream comes from: a descriptor of its own, or stdin and stdout'
+      )
+        .choices(streams)
+        .default('fd')
+    )
+    .addOption(new Option('--wire <wire>', 'how gRPC sits on the substreams').choices(wires).default('h2'))
+    .addOption(new Option('--muxer <engine>', "the host's yamux engine").choices(engines).default('libp2p'))
+    .addOption(
+      new Option('--log-level <level>', 'the least important records to show on stderr')
+        .choices([...logLevels, 'silent'])
+        .default('debug')
+    )
+    .addOption(
+      new Option('--log-format <format>', 'how to show them').choices(['pretty', 'json']).default('pretty')
+    )
+    .option('-q, --quiet', 'show nothing but errors on stderr (the same as --log-level silent)')
+    .option('--json', 'print the listing as JSON', false)
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText(
+      'after',
+      '\nThe listing goes to stdout, one entry a line, sorted by name: NAME-d for a directory, NAME-f for anything\n' +
+        'else. Control characters in names are shown as \\n or \\x1b, bytes that are not UTF-8 as \\xff; --json has\n' +
+        'the exact names.\n' +
+        '\nExit codes: 0 done, 1 failed, 2 wrong usage.\n' +
+        '\nExamples:\n' +
+        '  bin/host .                       list this directory\n' +
+        '  bin/host --quiet /etc | sort     nothing but the listing\n' +
+        "  bin/host --stream stdio --json . the stream is the plugin's stdin and stdout\n"
+    )
+    .showHelpAfterError('Run with --help for the options.')
+    .allowExcessArguments(false)
+    .exitOverride()
+  try {
+    command.parse(argv, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) return { t: 'exit', code: error.exitCode === 0 ? 0 : 2 }
+    throw error
+  }
+  const { quiet, ...options } = command.opts<Omit<Arguments, 'dir'> & { quiet?: boolean }>()
+  const dir = command.processedArgs[0] as string
+  return { t: 'run', args: { ...options, dir, logLevel: quiet === true ? 'silent' : options.logLevel } }
+}
+
+function notEmpty(value: string): string {
+  if (value === '') throw new InvalidArgumentError('It is empty.')
+  return value
+}

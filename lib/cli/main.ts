@@ -1,0 +1,133 @@
+import { constants } from 'node:fs'
+import { access, opendir, readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FileLister } from '#proto/filelister/v1/filelister.js'
+import { HostService } from '#proto/hostserve/v1/hostserve.js'
+import { type Logger, PluginError, isPluginError, launch } from '../host/index.js'
+import { type Arguments, parseArguments } from './args.js'
+import { createHostService } from './host-service.js'
+import { type Entry, formatJson, formatListing } from './listing.js'
+import { createCliLogger } from './logger.js'
+import { readManifest } from './manifest.js'
+
+const packageRoot = dirname(fileURLToPath(import.meta.resolve('muxplug/package.json')))
+
+/** Runs the command line and resolves with the exit code: 0 done, 1 failed, 2 wrong usage, 128 + n for a signal. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const { version } = JSON.parse(await readFile(resolve(packageRoot, 'package.json'), 'utf8')) as {
+    version: string
+  }
+  const parsed = parseArguments(argv, version)
+  if (parsed.t === 'exit') return parsed.code
+  const { args } = parsed
+  const interrupted = listenForSignals()
+  const logger = await createCliLogger(args)
+  try {
+    await checkDirectory(args.dir)
+    const entries = await list(args, logger, interrupted.signal)
+    await print(args.json ? formatJson(entries) : formatListing(entries))
+    return 0
+  } catch (error) {
+    if (interrupted.code !== undefined) return interrupted.code
+    report(error, args)
+    return 1
+  }
+}
+
+/** The main job: the plugin lists the directory by calling back to the service that this process gives it. */
+async function list(
+  { dir, stream, wire, muxer }: Arguments,
+  logger: Logger,
+  signal: AbortSignal
+): Promise<Entry[]> {
+  const manifest = await readManifest(resolve(packageRoot, 'plugins/filelister/manifest.yaml'))
+  const { handshake } = await import('../../plugins/filelister/handshake.js')
+  await using plugin = await launch({
+    name: manifest.name,
+    command: manifest.command,
+    handshake,
+    stream,
+    wires: [wire],
+    muxer,
+    signal,
+    logger
+  })
+  signal.addEventListener('abort', () => void plugin.kill(), { once: true })
+
+  await using hostServices = plugin.broker.serve(HostService, createHostService(dir))
+  logger.debug({ plugin: plugin.name, brokerId: hostServices.id }, 'host service registered')
+
+  const lister = plugin.dispense(FileLister)
+  await lister.establishHostServices({ hostService: hostServices.id }, { signal })
+  const { entries } = await lister.list({ dir: '.' }, { signal })
+  logger.debug({ plugin: plugin.name, entries: entries.length }, 'listed')
+  await lister.disconnectHostServices({}, { signal })
+  return entries
+}
+
+/** Finds out before anything is started whether the directory can be listed at all. */
+async function checkDirectory(dir: string): Promise<void> {
+  try {
+    await access(dir, constants.R_OK)
+    await (await opendir(dir)).close()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const [what, hint] = directoryProblems[code ?? ''] ?? [
+      `cannot be read (${code})`,
+      'Give another directory.'
+    ]
+    throw new PluginError('ERR_CONFIG_INVALID', `${dir} ${what}`, { cause: error, hint })
+  }
+}
+
+const directoryProblems: Readonly<Record<string, readonly [what: string, hint: string]>> = {
+  ENOENT: ['does not exist', 'Check the spelling; a relative path starts at the working directory.'],
+  ENOTDIR: ['is not a directory', 'Give the directory that the file is in.'],
+  EACCES: ['may not be read by this user', 'Change its permissions, or run as a user who may read it.']
+}
+
+/** Ctrl-C and the like end the plugin first, then this process with the shell's code for the signal. */
+function listenForSignals(): { readonly signal: AbortSignal; readonly code: number | undefined } {
+  const controller = new AbortController()
+  let code: number | undefined
+  for (const [name, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1]
+  ] as const) {
+    process.on(name, () => {
+      code ??= 128 + number
+      controller.abort(new PluginError('ERR_CALL_FAILED', `interrupted by ${name}`))
+    })
+  }
+  return {
+    signal: controller.signal,
+    get code() {
+      return code
+    }
+  }
+}
+
+/** Writes to stdout and waits until it has left; a reader that has seen enough (`| head`) is no failure. */
+function print(text: string): Promise<void> {
+  return new Promise((resolvePrint, reject) => {
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') resolvePrint()
+      else reject(error)
+    })
+    process.stdout.write(text, () => resolvePrint())
+  })
+}
+
+/** One readable paragraph with the hint, or one JSON record. */
+function report(error: unknown, { logFormat }: Arguments): void {
+  if (!isPluginError(error)) throw error
+  if (logFormat === 'json') {
+    const record = { level: 'error', code: error.code, msg: error.message, hint: error.hint }
+    process.stderr.write(`${JSON.stringify(record)}\n`)
+    return
+  }
+  const hint = error.hint === undefined ? '' : ` ${error.hint}`
+  process.stderr.write(`host: ${error.message}.${hint} (${error.code})\n`)
+}

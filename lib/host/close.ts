@@ -1,0 +1,54 @@
+import type { Logger } from '../log.js'
+import type { ChildProcessHandle } from '../process/spawn.js'
+import { terminate } from '../process/terminate.js'
+import type { Connection, OwnedBroker } from '../services/broker.js'
+import { requestShutdown } from '../services/controller.js'
+import { settlesWithin } from '../signal.js'
+import type { ResolvedLaunchOptions } from './options.js'
+
+/** What closing a plugin takes. */
+export interface Closing {
+  readonly child: ChildProcessHandle
+  readonly broker: OwnedBroker
+  /** The connection of the host's own calls. */
+  readonly control: Connection
+  readonly options: Pick<
+    ResolvedLaunchOptions,
+    'graceMs' | 'shutdownTimeoutMs' | 'exitTimeoutMs' | 'termTimeoutMs'
+  >
+  readonly logger: Logger
+  /** From now on the end of the plugin is the host's doing. */
+  readonly setEnded: () => void
+}
+
+/**
+ * The way out, each step with its own limit; a step that fails does not stop the later ones.
+ *
+ *     refuse calls, drain  -> Shutdown     -> wait          -> SIGTERM, wait -> SIGKILL to the group
+ *     graceMs                 shutdownTimeoutMs  exitTimeoutMs  termTimeoutMs
+ */
+export async function closePlugin({
+  child,
+  broker,
+  control,
+  options,
+  logger,
+  setEnded
+}: Closing): Promise<void> {
+  logger.debug({}, 'shutting down plugin')
+  const drained = await settlesWithin(broker.drainConnections(control), options.graceMs)
+  if (!drained)
+    logger.warn({ ms: options.graceMs }, 'calls are still in flight after the grace time: ending them')
+  setEnded()
+  try {
+    await requestShutdown(control, options.shutdownTimeoutMs)
+  } catch (error) {
+    // A plugin that is gone already, or hangs, or cuts the connection instead of answering: the ladder settles it.
+    logger.debug({ error }, 'plugin did not answer the request to shut down')
+  }
+  await terminate(child, {
+    exitMs: options.exitTimeoutMs,
+    termMs: options.termTimeoutMs,
+    onStep: (step) => logger.warn({ signal: step }, 'plugin does not leave: sending a signal')
+  })
+}

@@ -1,0 +1,211 @@
+import type { CallCredentials, ChannelInterface } from '@grpc/grpc-js'
+import type { Acceptance, Route } from '../broker/route.js'
+import { brokerClosed } from '../broker/errors.js'
+import { PluginError, isPluginError } from '../errors.js'
+import { type StreamChannel, createChannel } from '../grpc/channel.js'
+import { type Client, createClient } from '../grpc/client.js'
+import { type ServiceImplementation, type ServiceBinding, implement } from '../grpc/handler.js'
+import { type GrpcServer, createGrpcServer } from '../grpc/server.js'
+import type { ServiceDescriptor } from '../grpc/service.js'
+import type { Logger } from '../log.js'
+
+/** Services offered under one broker ID. The side that serves owns them: only it can end them. */
+export interface Served extends AsyncDisposable {
+  /** What the other side dials: send it there in a message. */
+  readonly id: number
+  /**
+   * Takes no more connections and calls, lets calls in flight end for at most `graceMs` (5000), then ends them.
+   * Safe to repeat.
+   */
+  close(options?: { readonly graceMs?: number }): Promise<void>
+}
+
+/** A connection to services that the other side offers under a broker ID. The side that dials owns and closes it. */
+export interface Connection extends AsyncDisposable {
+  readonly id: number
+  /** For grpc-js clients: `new EchoClient('', credentials.createInsecure(), { channelOverride: connection.channel })`. */
+  readonly channel: ChannelInterface
+  /** A typed client of one of the services there. */
+  dispense<S extends ServiceDescriptor>(service: S): Client<S>
+  /** Refuses new calls, waits for those in flight, then ends the connection. The services there live on. */
+  close(): Promise<void>
+  /** Ends the connection now; its calls fail with UNAVAILABLE and `reason`. */
+  abort(reason: Error): void
+}
+
+export interface DialOptions {
+  /** Compresses what is sent. Default `identity`: on a local stream compression costs more than it saves. */
+  readonly compression?: 'identity' | 'gzip' | 'deflate'
+  /** gRPC call credentials for every call on this connection. */
+  readonly callCredentials?: CallCredentials
+}
+
+/**
+ * Joins services of one process to callers in the other, by number. Both sides can serve and dial, as often and in
+ * any order as they like: each dial is a substream of the one stream.
+ */
+export interface Broker {
+  /** A fresh broker ID of this side: 1, 2, 3 and so on. */
+  nextId(): number
+  /**
+   * Offers one service under a fresh ID.
+   * @throws `ERR_BROKER_CLOSED`
+   */
+  serve<S extends ServiceDescriptor>(service: S, implementation: ServiceImplementation<S>): Served
+  /**
+   * Offers services under an ID of your choice, usually from {@link nextId}: typed ones made by `implement`, or grpc-js
+   * definitions with their handlers.
+   * @throws `ERR_BROKER_ID_TAKEN`, `ERR_BROKER_CLOSED`, `ERR_CONFIG_CONFLICT` for two services of one name
+   */
+  accept(id: number, services: readonly ServiceBinding[]): Served
+  /**
+   * Opens a connection to what the other side offers under `id`. Nothing is waited for: a connection that finds no
+   * service within the other side's accept time-out (5 s) fails its calls with UNAVAILABLE, naming the ID.
+   * @throws `ERR_BROKER_CLOSED`
+   */
+  dial(id: number, options?: DialOptions): Connection
+}
+
+export interface BrokerSetup {
+  readonly route: Route
+  /** How messages name the other process. */
+  readonly peerName: string
+  /** Limit of one message, both ways, in bytes. */
+  readonly maxMessageBytes: number
+  /** Told when this side begins to have calls in flight, its own or the other side's, and when it has none left. */
+  readonly onBusy?: (busy: boolean) => void
+  /** Whether the session below is over. */
+  readonly isOver: () => boolean
+  /** Asked why the session was lost. */
+  readonly explainLoss: (cause: Error | undefined) => Promise<Error>
+  readonly logger: Logger
+}
+
+/** The broker together with what only its owner, the host's or plugin's side of the session, may do. */
+export interface OwnedBroker extends Broker {
+  /**
+   * Refuses new calls on every connection but `except`, and resolves once those in flight have ended. No limit on how
+   * long that takes: `abort` cuts it short.
+   */
+  drainConnections(except: Connection): Promise<void>
+  /** Refuses new dials and accepts, and closes every server within `graceMs`. Connections stay. */
+  closeServers(graceMs: number): Promise<void>
+  /** Refuses everything from now on and ends every connection and server: calls fail with `reason`. */
+  abort(reason: Error): void
+}
+
+export function createBroker(setup: BrokerSetup): OwnedBroker {
+  const { route, peerName, maxMessageBytes, logger } = setup
+  const servers = new Set<GrpcServer>()
+  const channels = new Set<StreamChannel>()
+  let lastId = 0
+  let holders = 0
+  let closed = false
+
+  const onBusy = (busy: boolean): void => {
+    holders += busy ? 1 : -1
+    if (busy ? holders === 1 : holders === 0) setup.onBusy?.(busy)
+  }
+
+  /** Somebody awaits this: the process must not end for want of anything else to do. */
+  async function whileBusy(promise: Promise<void>): Promise<void> {
+    onBusy(true)
+    try {
+      await promise
+    } finally {
+      onBusy(false)
+    }
+  }
+
+  /** The loss of one connection says nothing of the others; the loss of the session does. */
+  async function explainLoss(cause: Error | undefined): Promise<Error> {
+    if (isPluginError(cause) && !cause.code.startsWith('ERR_SESSION_')) return cause
+    // The end of a substream is seen a moment before the end of the session that caused it.
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+    if (setup.isOver()) return setup.explainLoss(cause)
+    return new PluginError('ERR_STREAM_CLOSED', `${peerName} has closed the connection`, {
+      cause,
+      hint: 'Dial again if the service is offered again; the side that serves owns it and may end it.'
+    })
+  }
+
+  function accept(id: number, services: readonly ServiceBinding[]): Served {
+    if (closed) throw brokerClosed(id)
+    const server: GrpcServer = createGrpcServer(services, {
+      maxReceiveBytes: maxMessageBytes,
+      maxSendBytes: maxMessageBytes,
+      onBusy,
+      logger
+    })
+    const acceptance: Acceptance = route.accept(id, (connection) => server.serve(connection))
+    const served: Served = {
+      id,
+      close(options) {
+        acceptance.close()
+        return whileBusy(server.close(options).finally(() => servers.delete(server)))
+      },
+      [Symbol.asyncDispose]: () => served.close()
+    }
+    servers.add(server)
+    return served
+  }
+
+  function nextId(): number {
+    lastId += 1
+    return lastId
+  }
+
+  return {
+    nextId,
+    accept,
+    serve: (service, implementation) => accept(nextId(), [implement(service, implementation)]),
+
+    dial(id, options = {}) {
+      if (closed) throw brokerClosed(id)
+      const channel = createChannel(() => route.dial(id), {
+        target: `${peerName}:${id}`,
+        maxReceiveBytes: maxMessageBytes,
+        maxSendBytes: maxMessageBytes,
+        ...options,
+        onBusy,
+        explainLoss,
+        logger
+      })
+      channels.add(channel)
+      void channel.closed.then(() => channels.delete(channel))
+      const connection: Connection = {
+        id,
+        channel,
+        dispense: (service) => createClient(service, channel),
+        close() {
+          channel.close()
+          return whileBusy(channel.closed)
+        },
+        abort: (reason) => channel.abort(reason),
+        [Symbol.asyncDispose]: () => connection.close()
+      }
+      return connection
+    },
+
+    async drainConnections(except) {
+      const draining = [...channels].filter((channel) => channel !== except.channel)
+      for (const channel of draining) channel.close()
+      await Promise.all(draining.map((channel) => channel.closed))
+    },
+
+    async closeServers(graceMs) {
+      closed = true
+      route.close()
+      await Promise.all([...servers].map((server) => server.close({ graceMs })))
+    },
+
+    abort(reason) {
+      closed = true
+      route.close()
+      for (const channel of channels) channel.abort(reason)
+      for (const server of servers) void server.abort()
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/** What both halves export. */
+export { PluginError, isPluginError, errorCodes } from './errors.js'
+export type { ErrorCode, ErrorFacts } from './errors.js'
+export type { LogFields, LogLevel, Logger } from './log.js'
+export type { Handshake } from './handshake/versions.js'
+export type { Broker, Connection, DialOptions, Served } from './services/broker.js'
+export type { PingOptions } from './services/health.js'
+export type { MessageCodec, MethodDescriptor, ServiceDescriptor } from './grpc/service.js'
+export type { CallOptions, Client } from './grpc/client.js'
+export {
+  type CallContext,
+  type ServiceImplementation,
+  type ServiceBinding,
+  implement
+} from './grpc/handler.js'
+export { callError } from './grpc/status.js'
+export type { Wire } from './grpc/wire.js'
+export type { Engine } from './mux/muxer.js'
