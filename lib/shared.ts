@@ -15,4 +15,4 @@ export {
 } from './grpc/handler.js'
 export { callError } from './grpc/status.js'
 export type { Wire } from './grpc/wire.js'
-export type { Engine } from './mux/muxer.js'
+export type { Engine } from './mux/engines.js'

@@ -42,11 +42,10 @@ async function list(
   signal: AbortSignal
 ): Promise<Entry[]> {
   const manifest = await readManifest(resolve(packageRoot, 'plugins/filelister/manifest.yaml'))
-  const { handshake } = await import('../../plugins/filelister/handshake.js')
   await using plugin = await launch({
     name: manifest.name,
     command: manifest.command,
-    handshake,
+    handshake: manifest.handshake,
     stream,
     wires: [wire],
     muxer,

@@ -7,7 +7,7 @@ import { type Wire, wires } from '../grpc/wire.js'
 import { type StreamKind, checkCookieConfig } from '../handshake/env.js'
 import { type Handshake, resolveVersions } from '../handshake/versions.js'
 import { type Logger, silentLogger } from '../log.js'
-import { type Engine, engines } from '../mux/muxer.js'
+import { type Engine, engines } from '../mux/engines.js'
 import { checkDuration } from '../signal.js'
 
 /** The forms of the stream that can be chosen. */

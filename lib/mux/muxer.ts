@@ -56,16 +56,3 @@ export interface MuxerOptions {
 
 /** Starts an engine on a byte stream. The stream belongs to the session from then on. */
 export type CreateMuxer = (stream: Duplex, options: MuxerOptions) => Muxer
-
-/** The yamux implementations that can be chosen. */
-export const engines = ['libp2p'] as const
-export type Engine = (typeof engines)[number]
-
-const loaders: Record<Engine, () => Promise<CreateMuxer>> = {
-  libp2p: async () => (await import('./libp2p.js')).createLibp2pMuxer
-}
-
-/** Loads an engine lazily: importing one costs time and memory that a process without a session need not pay. */
-export function loadEngine(engine: Engine): Promise<CreateMuxer> {
-  return loaders[engine]()
-}

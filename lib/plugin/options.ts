@@ -6,7 +6,7 @@ import { type Wire, wires } from '../grpc/wire.js'
 import { checkCookieConfig } from '../handshake/env.js'
 import { type Handshake, resolveVersions } from '../handshake/versions.js'
 import { type Logger, silentLogger } from '../log.js'
-import { type Engine, engines } from '../mux/muxer.js'
+import { type Engine, engines } from '../mux/engines.js'
 import type { Broker } from '../services/broker.js'
 import { checkDuration } from '../signal.js'
 

@@ -1,7 +1,13 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync, type Stats } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { PluginError } from '../errors.js'
-import type { SpawnOptions } from './spawn.js'
+
+/** What was to be started. */
+export interface Attempt {
+  readonly command: readonly [string, ...string[]]
+  readonly cwd?: string | undefined
+  readonly env: Readonly<Record<string, string>>
+}
 
 interface Finding {
   readonly what: string
@@ -12,10 +18,7 @@ interface Finding {
  * Why a process could not be started, found by looking at what the system's one-word answer does not tell apart: the
  * working directory, the program, its mode, its interpreter.
  */
-export function spawnFailure(
-  cause: unknown,
-  options: Pick<SpawnOptions, 'command' | 'cwd' | 'env'>
-): PluginError {
+export function spawnFailure(cause: unknown, options: Attempt): PluginError {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
   const finding = inDirectory(options.cwd) ??
     inProgram(code, options) ??
@@ -40,10 +43,7 @@ function inDirectory(cwd: string | undefined): Finding | undefined {
   return { what: `its working directory ${quote(cwd)} is not a directory`, hint: 'Correct cwd.' }
 }
 
-function inProgram(
-  code: string,
-  options: Pick<SpawnOptions, 'command' | 'cwd' | 'env'>
-): Finding | undefined {
+function inProgram(code: string, options: Attempt): Finding | undefined {
   if (code !== 'ENOENT' && code !== 'EACCES') return undefined
   const [file] = options.command
   const path = file.includes('/') ? resolve(options.cwd ?? '.', file) : searchPath(file, options)
@@ -135,7 +135,7 @@ function inSystem(code: string): Finding | undefined {
 }
 
 /** The first executable of that name, as the system looks for it; else the first file that only has the name. */
-function searchPath(file: string, options: Pick<SpawnOptions, 'cwd' | 'env'>): string | undefined {
+function searchPath(file: string, options: Pick<Attempt, 'cwd' | 'env'>): string | undefined {
   const directories = options.env['PATH']?.split(delimiter) ?? []
   const candidates = directories.map((directory) => join(resolve(options.cwd ?? '.', directory), file))
   const present = candidates.filter((path) => statOf(path) !== undefined)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import t from 'tap'
 import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
-import { loadEngine } from '../../lib/mux/muxer.js'
+import { loadEngine } from '../../lib/mux/engines.js'
 import { muxerContract } from '../contract/muxer.js'
 import type { AddressInfo, Socket } from 'node:net'
 
