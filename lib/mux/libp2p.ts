@@ -327,11 +327,8 @@ function libraryLog(logger: Logger): LibraryLog {
   const trace = (format: unknown, ...values: unknown[]): void => {
     logger.trace({ values }, `yamux: ${String(format)}`)
   }
-  const error = (format: unknown, ...values: unknown[]): void => {
-    logger.debug({ values }, `yamux: ${String(format)}`)
-  }
   const silent = Object.assign(() => {}, { enabled: false, trace: () => {}, error: () => {} })
-  const log = logger === silentLogger ? silent : Object.assign(trace, { enabled: true, trace, error })
+  const log = logger === silentLogger ? silent : Object.assign(trace, { enabled: true, trace, error: trace })
   const scoped: LibraryLog = Object.assign(log, { newScope: () => scoped })
   return scoped
 }

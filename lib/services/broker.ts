@@ -119,7 +119,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
 
   /** The loss of one connection says nothing of the others; the loss of the session does. */
   async function explainLoss(cause: Error | undefined): Promise<Error> {
-    if (isPluginError(cause) && !cause.code.startsWith('ERR_SESSION_')) return cause
+    if (isPluginError(cause) && cause.code.startsWith('ERR_BROKER_')) return cause
     // The end of a substream is seen a moment before the end of the session that caused it.
     await new Promise((resolve) => {
       setImmediate(resolve)

@@ -1,0 +1,376 @@
+import { createRequire } from 'node:module'
+import type { Duplex } from 'node:stream'
+import {
+  connectivityState,
+  status as Status,
+  type CallCredentials,
+  type ChannelInterface,
+  type Deadline
+} from '@grpc/grpc-js'
+import { PluginError, isPluginError } from '../errors.js'
+import { silentLogger, type Logger } from '../log.js'
+import { checkDuration } from '../signal.js'
+import { ChannelCall, callRequest, type CallOwner } from './channel-call.js'
+import { encodings, type Encoding } from './compression.js'
+import { deadlineMs, onDeadline } from './deadline.js'
+import { openH2Connection } from './h2-client.js'
+import type { WireConnection, WireConnectionEvents } from './wire-connection.js'
+
+/** How a channel behaves; every member may be left out. */
+export interface ChannelOptions {
+  /**
+   * Names the other end in messages, `getTarget()` and `getPeer()`, and as `:authority`, where characters that a host
+   * name cannot have become `-`. Default `localhost`.
+   */
+  readonly target?: string
+  /** Longest message taken, in bytes, after decompression too. Default 4 MiB, as gRPC; `Infinity`: any. */
+  readonly maxReceiveBytes?: number
+  /** Longest message sent, in bytes before compression. Default `Infinity`, as gRPC. */
+  readonly maxSendBytes?: number
+  /** Encoding of messages sent, for as long as the peer does not say that it lacks it. Default `identity`. */
+  readonly compression?: Encoding
+  /** Put before grpc-js's own name in `user-agent`. */
+  readonly userAgent?: string
+  /**
+   * How long the other end may take to answer at all (with its HTTP/2 SETTINGS), in milliseconds from the connection's
+   * start. Default 20000, as gRPC; `Infinity`: for ever. Then calls end UNAVAILABLE with `ERR_SESSION_PROTOCOL`.
+   */
+  readonly connectTimeoutMs?: number
+  /** Add metadata to every call, after those of the call's own credentials. */
+  readonly callCredentials?: CallCredentials
+  /**
+   * Told when the number of open calls leaves zero and when it returns there, so that the owner of the byte stream can
+   * ref and unref it. Without it an open call keeps the process alive by a timer.
+   */
+  readonly onBusy?: (busy: boolean) => void
+  /**
+   * Asked once when the connection is lost, before open calls end, with the error known so far: may wait to learn why,
+   * and has to settle. What it gives becomes the calls' status: its message their details, itself their `cause`.
+   */
+  readonly explainLoss?: (cause: Error | undefined) => Promise<Error>
+  readonly logger?: Logger
+}
+
+/** A grpc-js channel over one connection that is never replaced; for the client option `channelOverride`. */
+export interface StreamChannel extends ChannelInterface {
+  /** Settles when the connection is gone, or was never made, and no call is left. Never rejects. */
+  readonly closed: Promise<void>
+  /** Calls that were started and have no status yet. */
+  readonly activeCalls: number
+  /**
+   * Ends every call UNAVAILABLE, with `reason` as for a lost connection, and destroys the byte stream with it. Later
+   * calls end in the same way. Safe to repeat.
+   */
+  abort(reason: Error): void
+}
+
+/**
+ * Makes a channel that speaks gRPC over HTTP/2 on the byte stream which `connect` gives. `connect` is called once, at
+ * the first call or `getConnectivityState(true)`; the stream belongs to the channel and has to buffer what
+ * {@link openH2Connection} says.
+ *
+ * When the connection is lost, calls end UNAVAILABLE. Where a PluginError is the reason (the stream was destroyed with
+ * it, `explainLoss` gave it, or {@link StreamChannel.abort}), the status has its message as details, the error as
+ * `cause` and its code in the metadata under `muxplug-error`.
+ *
+ * `close()` lets open calls finish, ends those that wait for their credentials with UNAVAILABLE, and then ends the
+ * connection; afterwards `createCall` throws.
+ * @throws `ERR_CONFIG_INVALID` for an option out of range
+ */
+export function createChannel(connect: () => Duplex, options: ChannelOptions = {}): StreamChannel {
+  const settings = resolve(options)
+  return createWireChannel((events) => openH2Connection(connect(), settings, events), options)
+}
+
+/** Starts a wire's connection; it tells nothing before it returned. A throw means that there is none. */
+export type OpenConnection = (events: WireConnectionEvents) => WireConnection
+
+/**
+ * ```
+ *  idle ──> connecting ──> ready ──> draining ──> lost
+ *    │           └───────────┴────────────────────┘
+ *    └── abort ──> lost
+ * ```
+ * `close()` is apart from these: it shows as SHUTDOWN, and the connection goes on until the last call is over.
+ */
+type State =
+  | { readonly t: 'idle' }
+  | { readonly t: 'connecting' | 'ready'; readonly connection: WireConnection }
+  | { readonly t: 'draining'; readonly connection: WireConnection; readonly reason: Error }
+  | { readonly t: 'lost'; readonly reason: Promise<Error>; readonly explained: boolean }
+
+interface Watcher {
+  readonly seen: connectivityState
+  readonly tell: (error?: Error) => void
+}
+
+/** {@link createChannel} over any wire. */
+export function createWireChannel(
+  openConnection: OpenConnection,
+  options: ChannelOptions = {}
+): StreamChannel {
+  const settings = resolve(options)
+  const { target, logger, onBusy, explainLoss } = settings
+  const calls = new Set<ChannelCall>()
+  const watchers = new Set<Watcher>()
+  let resolveClosed = () => {}
+  const closed = new Promise<void>((done) => {
+    resolveClosed = done
+  })
+  let state: State = { t: 'idle' }
+  let shutDown = false
+  let callCount = 0
+  let peerEncodings: readonly string[] | undefined
+  let hold: NodeJS.Timeout | undefined
+
+  function connectivity(): connectivityState {
+    if (shutDown) return connectivityState.SHUTDOWN
+    switch (state.t) {
+      case 'idle':
+        return connectivityState.IDLE
+      case 'connecting':
+        return connectivityState.CONNECTING
+      case 'ready':
+        return connectivityState.READY
+      case 'draining':
+      case 'lost':
+        return connectivityState.TRANSIENT_FAILURE
+    }
+  }
+
+  function move(next: State): void {
+    state = next
+    logger.trace({ stream: target, state: next.t }, 'gRPC channel changed state')
+    tellWatchers()
+  }
+
+  function tellWatchers(): void {
+    const now = connectivity()
+    for (const watcher of watchers) {
+      if (watcher.seen !== now) watcher.tell()
+    }
+  }
+
+  function start(): void {
+    if (state.t !== 'idle') return
+    let connection: WireConnection
+    try {
+      connection = openConnection({
+        onReady: () => {
+          if (state.t === 'connecting') move({ t: 'ready', connection })
+        },
+        onDraining: (reason) => {
+          if (state.t !== 'lost') move({ t: 'draining', connection, reason })
+        },
+        onLost: (cause) => {
+          if (state.t !== 'lost') lose(explain(cause))
+        }
+      })
+    } catch (error) {
+      lose(explain(error instanceof Error ? error : new Error(String(error))))
+      return
+    }
+    move({ t: 'connecting', connection })
+  }
+
+  function lose(reason: Promise<Error>): void {
+    move({ t: 'lost', reason, explained: false })
+    settleIfOver()
+    void reason.then(endCalls)
+  }
+
+  /** The first reason to come counts, be it explained or an abort's. */
+  function endCalls(reason: Error): void {
+    if (state.t === 'lost' && state.explained) return
+    logger.trace({ stream: target, error: reason }, 'gRPC connection is gone')
+    state = { t: 'lost', reason: Promise.resolve(reason), explained: true }
+    for (const call of calls) call.connectionLost(reason)
+  }
+
+  async function explain(cause: Error | undefined): Promise<Error> {
+    // One turn, so that a status which arrived together with the loss wins.
+    await new Promise(setImmediate)
+    const plain = lossError(target, cause)
+    if (explainLoss === undefined || (shutDown && calls.size === 0)) return plain
+    try {
+      return await explainLoss(cause)
+    } catch (error) {
+      logger.warn({ stream: target, error }, 'could not find out why the connection was lost')
+      return plain
+    }
+  }
+
+  function closeIfIdle(): void {
+    if (!shutDown || calls.size > 0) return
+    if (state.t !== 'idle' && state.t !== 'lost') state.connection.close()
+    settleIfOver()
+  }
+
+  function settleIfOver(): void {
+    if (calls.size === 0 && (state.t === 'lost' || (state.t === 'idle' && shutDown))) resolveClosed()
+  }
+
+  const callOwner: CallOwner = {
+    target,
+    authority: authorityOf(target),
+    userAgent: settings.userAgent,
+    maxReceiveBytes: settings.maxReceiveBytes,
+    maxSendBytes: settings.maxSendBytes,
+    callCredentials: settings.callCredentials,
+    encoding: () => {
+      const known = peerEncodings === undefined || peerEncodings.includes(settings.compression)
+      return known ? settings.compression : 'identity'
+    },
+    learnEncodings: (accepted) => {
+      peerEncodings = accepted
+    },
+    connect(call) {
+      start()
+      switch (state.t) {
+        case 'connecting':
+        case 'ready':
+          return state.connection
+        case 'draining':
+          call.connectionLost(state.reason)
+          return undefined
+        case 'lost':
+          void state.reason.then((error) => call.connectionLost(error))
+          return undefined
+        case 'idle':
+          return undefined
+      }
+    },
+    authContext: () => ('connection' in state ? state.connection.authContext() : null),
+    started(call) {
+      calls.add(call)
+      if (calls.size > 1) return
+      if (onBusy === undefined) hold = setInterval(() => {}, 2_147_483_647)
+      else onBusy(true)
+    },
+    ended(call) {
+      calls.delete(call)
+      if (calls.size > 0) return
+      clearInterval(hold)
+      onBusy?.(false)
+      closeIfIdle()
+      settleIfOver()
+    }
+  }
+
+  function refuseIfShutDown(): void {
+    if (shutDown) throw new Error('Channel has been shut down')
+  }
+
+  return {
+    closed,
+    get activeCalls() {
+      return calls.size
+    },
+    createCall(...args) {
+      const request = callRequest(++callCount, ...args)
+      refuseIfShutDown()
+      return new ChannelCall(callOwner, request)
+    },
+    getTarget: () => target,
+    getConnectivityState(tryToConnect) {
+      if (tryToConnect && !shutDown) start()
+      return connectivity()
+    },
+    watchConnectivityState(currentState, deadline, callback) {
+      refuseIfShutDown()
+      watch(watchers, currentState, deadline, callback)
+      // grpc-js's waitForReady watches again and again: where nothing can change any more it has to be told.
+      if (state.t === 'lost' && currentState === connectivityState.TRANSIENT_FAILURE) {
+        for (const watcher of watchers)
+          watcher.tell(new Error(`The connection to ${target} is lost for good`))
+      } else {
+        tellWatchers()
+      }
+    },
+    // The kind's enum is not exported; its value is this string.
+    getChannelzRef: () =>
+      // oxlint-disable-next-line typescript/no-unsafe-enum-assignment
+      ({ kind: 'channel', id: 0, name: target }) as ReturnType<ChannelInterface['getChannelzRef']>,
+    close() {
+      if (shutDown) return
+      shutDown = true
+      logger.trace({ stream: target }, 'gRPC channel is closing')
+      tellWatchers()
+      for (const call of calls) {
+        if (call.waiting) call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
+      }
+      closeIfIdle()
+    },
+    abort(reason) {
+      const connection = 'connection' in state ? state.connection : undefined
+      if (state.t !== 'lost') lose(Promise.resolve(reason))
+      endCalls(reason)
+      connection?.abort(reason)
+    }
+  }
+}
+
+/** Adds a watcher that tells `callback` once, in a tick of its own, and is gone then. */
+function watch(
+  watchers: Set<Watcher>,
+  seen: connectivityState,
+  deadline: Deadline,
+  callback: (error?: Error) => void
+): void {
+  const watcher: Watcher = {
+    seen,
+    tell(error) {
+      if (!watchers.delete(watcher)) return
+      clearDeadline()
+      process.nextTick(callback, error)
+    }
+  }
+  const clearDeadline = onDeadline(deadlineMs(deadline), () => {
+    watcher.tell(new Error('Deadline passed without connectivity state change'))
+  })
+  watchers.add(watcher)
+}
+
+/** Why calls end when nothing better is known than `cause`. */
+function lossError(target: string, cause: Error | undefined): Error {
+  if (isPluginError(cause)) return cause
+  if (cause === undefined) return new PluginError('ERR_STREAM_CLOSED', `Connection to ${target} dropped`)
+  return new PluginError('ERR_STREAM_CLOSED', `Connection to ${target} dropped: ${cause.message}`, { cause })
+}
+
+/** `target` as an authority of a URL: kept where it is one, otherwise made one. */
+function authorityOf(target: string): string {
+  if (/^(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(target)) return target
+  return target.replace(/[^\w.~-]+/g, '-').replace(/^-+|-+$/g, '') || 'localhost'
+}
+
+const { version } = createRequire(import.meta.url)('@grpc/grpc-js/package.json') as { version: string }
+
+function resolve(options: ChannelOptions) {
+  const { compression = 'identity', userAgent } = options
+  if (!encodings.includes(compression)) {
+    throw new PluginError(
+      'ERR_CONFIG_INVALID',
+      `compression is ${compression}, not one of ${encodings.join(', ')}`
+    )
+  }
+  return {
+    target: options.target ?? 'localhost',
+    maxReceiveBytes: checkSize('maxReceiveBytes', options.maxReceiveBytes ?? 4 * 1024 * 1024),
+    maxSendBytes: checkSize('maxSendBytes', options.maxSendBytes ?? Infinity),
+    compression,
+    userAgent: userAgent === undefined ? `grpc-node-js/${version}` : `${userAgent} grpc-node-js/${version}`,
+    connectTimeoutMs: checkDuration('connectTimeoutMs', options.connectTimeoutMs ?? 20_000),
+    callCredentials: options.callCredentials,
+    onBusy: options.onBusy,
+    explainLoss: options.explainLoss,
+    logger: options.logger ?? silentLogger
+  }
+}
+
+function checkSize(name: string, value: number): number {
+  if (value === Infinity || (Number.isSafeInteger(value) && value >= 0)) return value
+  throw new PluginError('ERR_CONFIG_INVALID', `${name} is ${String(value)}, not a size in bytes`, {
+    hint: `Give ${name} as a whole number of bytes, or Infinity for no limit.`
+  })
+}

@@ -1,0 +1,80 @@
+import type { ChannelInterface, Metadata, StatusObject } from '@grpc/grpc-js'
+import type { Encoding } from './compression.js'
+
+/**
+ * The seam between a channel and its wire: the channel keeps gRPC's rules (deadlines, cancellation, credentials, limits,
+ * the order of what a caller is told), the wire moves headers, messages and status over one connection.
+ */
+
+/** A call as grpc-js's client uses it. */
+export type Call = ReturnType<ChannelInterface['createCall']>
+export type AuthContext = NonNullable<ReturnType<Call['getAuthContext']>>
+export type MessageContext = Parameters<Call['sendMessageWithContext']>[0]
+
+/** What a wire sends before the first message. */
+export interface WireRequest {
+  /** `/package.Service/Method` */
+  readonly path: string
+  readonly authority: string
+  /** The caller's metadata with those of the credentials; the wire may change it. */
+  readonly metadata: Metadata
+  /** Time left when the request leaves, in milliseconds above 0; `Infinity`: no deadline. */
+  readonly timeoutMs: number
+  /** How messages may be compressed. */
+  readonly encoding: Encoding
+  readonly userAgent: string
+}
+
+/** What the peer's leading headers say about messages, apart from metadata. */
+export interface ResponseEncodings {
+  /** Encoding of the response's compressed messages. */
+  readonly encoding: string
+  /** Encodings the peer reads, or undefined where it did not say. */
+  readonly accepted: readonly string[] | undefined
+}
+
+/** What a wire tells one call. Nothing is told before {@link WireConnection.open} returned. */
+export interface WireCallEvents {
+  onMetadata(metadata: Metadata, encodings: ResponseEncodings): void
+  onMessage(flag: number, payload: Buffer): void
+  /** The peer's status. Messages sent before it may still follow. */
+  onStatus(status: StatusObject): void
+  /** No message follows. `truncated`: the peer stopped inside one. */
+  onEnd(truncated: boolean): void
+  /** The call cannot go on, for a reason the peer's status does not give. */
+  onFailure(status: StatusObject): void
+  /** The frame sent with `acknowledge` was accepted below. */
+  onSent(): void
+}
+
+/** One call on the wire. */
+export interface WireCall {
+  /** Sends a framed message; `last` half-closes with it. `acknowledge`: say `onSent` when it was accepted. */
+  send(frame: Buffer, last: boolean, acknowledge: boolean): void
+  halfClose(): void
+  /** Stops and restarts reading, so that the peer's flow control holds it back. */
+  pause(): void
+  resume(): void
+  /** The call has its status: reset it unless the peer ended it, drop what still comes. */
+  discard(ok: boolean): void
+}
+
+/** One connection of a wire; it is never replaced. */
+export interface WireConnection {
+  /** Sends the request's headers, or gives the status that the call ends with. */
+  open(request: WireRequest, events: WireCallEvents): WireCall | StatusObject
+  authContext(): AuthContext
+  /** Ends the connection once its calls are over. */
+  close(): void
+  /** Ends it now, destroying the byte stream with `reason`. */
+  abort(reason: Error): void
+}
+
+export interface WireConnectionEvents {
+  /** The peer has spoken: calls reach it. */
+  onReady(): void
+  /** The peer takes no new calls; open ones go on. */
+  onDraining(reason: Error): void
+  /** The connection is gone, `cause` where one is known. Told once, and last. */
+  onLost(cause: Error | undefined): void
+}
