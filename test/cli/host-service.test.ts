@@ -26,10 +26,8 @@ async function prepare(t: Test) {
 t.test('directories below the root are read, by any path that stays inside', async (t) => {
   const { readDir } = await prepare(t)
   for (const path of ['sub', './sub', 'sub/', 'sub/deep/..', 'inside', '../root/sub']) {
-    t.same((await readDir(path)).map(({ name, isDir }) => [name, isDir]).sort(), [
-      ['deep', true],
-      ['file', false]
-    ])
+    const entries = await readDir(path)
+    t.same(Object.fromEntries(entries.map(({ name, isDir }) => [name, isDir])), { deep: true, file: false })
   }
   t.equal((await readDir('.')).length, 5)
   t.equal((await readDir('')).length, 5)
