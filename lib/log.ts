@@ -1,4 +1,6 @@
-/** Fields of a log record. Names in use: `plugin`, `pid`, `stream`, `brokerId`, `code`, `ms`, `version`, `error`. */
+import { PluginError } from './errors.js'
+
+/** Fields of a log record. Names in use: `plugin`, `pid`, `stream`, `brokerId`, `code`, `ms`, `version`, `err`. */
 export type LogFields = Readonly<Record<string, unknown>>
 
 type LogMethod = (fields: LogFields, message: string) => void
@@ -43,4 +45,13 @@ export function childLogger(logger: Logger, fields: LogFields): Logger {
     warn: bind('warn'),
     error: bind('error')
   }
+}
+
+/** Checks that something can be logged to. @throws `ERR_CONFIG_INVALID` */
+export function checkLogger(logger: Logger): void {
+  const missing = logLevels.filter((level) => typeof logger[level] !== 'function')
+  if (missing.length === 0) return
+  throw new PluginError('ERR_CONFIG_INVALID', `logger has no ${missing.join(', ')}`, {
+    hint: 'Give a pino logger, or an object with a method for each level: (fields, message) => void.'
+  })
 }

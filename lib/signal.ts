@@ -14,6 +14,8 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(promise: Promise<T>, options: WaitOptions): Promise<T> {
   const { signal, timeoutMs = Infinity, onTimeout } = options
+  // Nobody else may be waiting for it when a limit comes first.
+  promise.catch(() => {})
   signal?.throwIfAborted()
   let timer: NodeJS.Timeout | undefined
   let onAbort: (() => void) | undefined

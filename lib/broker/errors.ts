@@ -1,5 +1,5 @@
 import { PluginError } from '../errors.js'
-import type { Refusal } from './preamble.js'
+import { type Refusal, maxId } from './preamble.js'
 
 /** What a dialler is told when the acceptor's answer is a refusal. */
 export function refused(id: number, refusal: Refusal, acceptTimeoutMs: number): PluginError {
@@ -81,4 +81,9 @@ export function badId(id: number): PluginError {
   return new PluginError('ERR_CONFIG_INVALID', `${String(id)} is not a broker ID`, {
     hint: 'Broker IDs are whole numbers from 0 to 4294967295; 0 is the main server.'
   })
+}
+
+/** @throws `ERR_CONFIG_INVALID` for a number that is no broker ID */
+export function checkId(id: number): void {
+  if (!Number.isInteger(id) || id < 0 || id > maxId) throw badId(id)
 }

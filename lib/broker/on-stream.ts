@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { PluginError } from '../errors.js'
 import { type Logger, silentLogger } from '../log.js'
 import type { Muxer } from '../mux/muxer.js'
-import { badAnswer, badId, brokerClosed, noAnswer, refused } from './errors.js'
+import { badAnswer, brokerClosed, checkId, noAnswer, refused } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
 import {
   type Kind,
@@ -11,7 +11,6 @@ import {
   decodeAnswer,
   decodePreamble,
   encodePreamble,
-  maxId,
   preambleBytes
 } from './preamble.js'
 import { createRendezvous } from './rendezvous.js'
@@ -126,10 +125,6 @@ export function createStreamRoute(
 }
 
 function ignore(): void {}
-
-function checkId(id: number): void {
-  if (!Number.isInteger(id) || id < 0 || id > maxId) throw badId(id)
-}
 
 /** Writes `bytes` so that they leave in one piece with whatever else is written in this tick. */
 function writeFirst(substream: Duplex, bytes: Buffer): void {

@@ -61,7 +61,7 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
       '\nThe listing goes to stdout, one entry a line, sorted by name: NAME-d for a directory, NAME-f for anything\n' +
         'else. Control characters in names are shown as \\n or \\x1b, bytes that are not UTF-8 as \\xff; --json has\n' +
         'the exact names.\n' +
-        '\nExit codes: 0 done, 1 failed, 2 wrong usage.\n' +
+        '\nExit codes: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n.\n' +
         '\nExamples:\n' +
         '  bin/host .                       list this directory\n' +
         '  bin/host --quiet /etc | sort     nothing but the listing\n' +

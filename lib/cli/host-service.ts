@@ -1,9 +1,8 @@
 import type { Dirent } from 'node:fs'
 import { readdir, realpath } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
-import { status } from '@grpc/grpc-js'
 import type { HostService } from '#proto/hostserve/v1/hostserve.js'
-import { type ServiceImplementation, callError } from '../host/index.js'
+import { type ServiceImplementation, callError, status } from '../host/index.js'
 
 /**
  * A HostService that reads directories below `root` and nothing else. Paths are relative to `root`; a path that leads

@@ -34,7 +34,7 @@ function sortByName(entries: readonly Entry[]): Entry[] {
 const named: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /** Names may hold any character but `/` and NUL: a newline must not make two lines, nor an escape code reach a terminal. */
-function escapeControls(name: string): string {
+export function escapeControls(name: string): string {
   // oxlint-disable-next-line no-control-regex -- finding them is the point
   return name.replace(/[\u0000-\u001f\u007f-\u009f]/g, (char) => {
     return named[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`

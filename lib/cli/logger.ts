@@ -12,7 +12,7 @@ export async function createCliLogger({
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    serializers: { error: pino.stdSerializers.err }
+    serializers: { err: pino.stdSerializers.err }
   }
   if (logFormat === 'json') return asLogger(pino(options, pino.destination({ dest: 2, sync: true })))
   const { default: pretty } = await import('pino-pretty')

@@ -7,7 +7,7 @@ import { HostService } from '#proto/hostserve/v1/hostserve.js'
 import { type Logger, PluginError, isPluginError, launch } from '../host/index.js'
 import { type Arguments, parseArguments } from './args.js'
 import { createHostService } from './host-service.js'
-import { type Entry, formatJson, formatListing } from './listing.js'
+import { type Entry, escapeControls, formatJson, formatListing } from './listing.js'
 import { createCliLogger } from './logger.js'
 import { readManifest } from './manifest.js'
 
@@ -26,7 +26,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     await checkDirectory(args.dir)
     const entries = await list(args, logger, interrupted.signal)
-    await print(args.json ? formatJson(entries) : formatListing(entries))
+    await print(args.json ? formatJson(entries) : formatListing(entries), interrupted.signal)
     return 0
   } catch (error) {
     if (interrupted.code !== undefined) return interrupted.code
@@ -76,7 +76,7 @@ async function checkDirectory(dir: string): Promise<void> {
       `cannot be read (${code})`,
       'Give another directory.'
     ]
-    throw new PluginError('ERR_CONFIG_INVALID', `${dir} ${what}`, { cause: error, hint })
+    throw new PluginError('ERR_CONFIG_INVALID', `${escapeControls(dir)} ${what}`, { cause: error, hint })
   }
 }
 
@@ -109,21 +109,39 @@ function listenForSignals(): { readonly signal: AbortSignal; readonly code: numb
 }
 
 /** Writes to stdout and waits until it has left; a reader that has seen enough (`| head`) is no failure. */
-function print(text: string): Promise<void> {
-  return new Promise((resolvePrint, reject) => {
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') resolvePrint()
-      else reject(error)
-    })
-    process.stdout.write(text, () => resolvePrint())
+async function print(text: string, signal: AbortSignal): Promise<void> {
+  const written = new Promise<void>((resolvePrint, reject) => {
+    const settle = (error?: NodeJS.ErrnoException | null): void => {
+      if (!error || error.code === 'EPIPE') return resolvePrint()
+      reject(
+        new PluginError('ERR_CONFIG_INVALID', `the listing cannot be written to stdout: ${error.message}`, {
+          cause: error,
+          hint: 'Look at where stdout goes: the device may be full.'
+        })
+      )
+    }
+    // Without a listener the error would be thrown as well.
+    process.stdout.on('error', settle)
+    process.stdout.write(text, settle)
   })
+  const interruption = new Promise<never>((_resolve, reject) => {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason is an error
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+  await Promise.race([written, interruption])
 }
 
 /** One readable paragraph with the hint, or one JSON record. */
 function report(error: unknown, { logFormat }: Arguments): void {
   if (!isPluginError(error)) throw error
   if (logFormat === 'json') {
-    const record = { level: 'error', code: error.code, msg: error.message, hint: error.hint }
+    const record = {
+      level: 'error',
+      time: new Date().toISOString(),
+      code: error.code,
+      msg: error.message,
+      hint: error.hint
+    }
     process.stderr.write(`${JSON.stringify(record)}\n`)
     return
   }

@@ -36,7 +36,7 @@ export interface CallOwner {
   encoding(): Encoding
   /** What the peer said it reads. */
   learnEncodings(accepted: readonly string[]): void
-  /** The connection, or undefined where it is lost: the call is then told `connectionLost`. */
+  /** The connection, or undefined where it is lost: the call is then told `connectionLost`, or to `proceed`. */
   connect(call: ChannelCall): WireConnection | undefined
   /** The connection a call is on, if there is one. */
   authContext(): AuthContext | null
@@ -252,6 +252,11 @@ export class ChannelCall implements Call, WireCallEvents {
     }
     this.#wireCall = opened
     this.#flush()
+  }
+
+  /** Tries again to reach the wire, after `connect` gave no connection and said nothing of a loss. */
+  proceed(): void {
+    if (this.#final === undefined && this.#wireCall === undefined) this.#openOnWire()
   }
 
   /** Whether the call has not reached the wire: its credentials are still being made. */

@@ -48,12 +48,22 @@ export interface ChannelOptions {
    * and has to settle. What it gives becomes the calls' status: its message their details, itself their `cause`.
    */
   readonly explainLoss?: (cause: Error | undefined) => Promise<Error>
+  /**
+   * Asked when a call comes after the connection was lost for `reason`: whether to call `connect` once more. Default:
+   * never. Nothing is dialled without a call.
+   */
+  readonly mayRedial?: (reason: Error) => boolean
   readonly logger?: Logger
 }
 
-/** A grpc-js channel over one connection that is never replaced; for the client option `channelOverride`. */
+/** A grpc-js channel over one connection at a time; for the client option `channelOverride`. */
 export interface StreamChannel extends ChannelInterface {
-  /** Settles when the connection is gone, or was never made, and no call is left. Never rejects. */
+  /**
+   * Ends the channel in order. With a `reason`, later calls end UNAVAILABLE with it; without one `createCall` throws, as
+   * grpc-js's own channel does.
+   */
+  close(reason?: Error): void
+  /** Settles when the connection is gone for good, or was never made, and no call is left. Never rejects. */
   readonly closed: Promise<void>
   /** Calls that were started and have no status yet. */
   readonly activeCalls: number
@@ -65,8 +75,8 @@ export interface StreamChannel extends ChannelInterface {
 }
 
 /**
- * Makes a channel that speaks gRPC over HTTP/2 on the byte stream which `connect` gives. `connect` is called once, at
- * the first call or `getConnectivityState(true)`; the stream belongs to the channel and has to buffer what
+ * Makes a channel that speaks gRPC over HTTP/2 on the byte stream which `connect` gives. `connect` is called at the first
+ * call or `getConnectivityState(true)`, and again only as `mayRedial` says; the stream belongs to the channel and has to buffer what
  * {@link openH2Connection} says.
  *
  * When the connection is lost, calls end UNAVAILABLE. Where a PluginError is the reason (the stream was destroyed with
@@ -88,16 +98,22 @@ export type OpenConnection = (events: WireConnectionEvents) => WireConnection
 /**
  * ```
  *  idle ──> connecting ──> ready ──> draining ──> lost
- *    │           └───────────┴────────────────────┘
- *    └── abort ──> lost
+ *    │           └───────────┴────────────────────┘ │
+ *    ├── abort ──> lost                             │
+ *    └<── a call, where mayRedial allows it ────────┘
  * ```
  * `close()` is apart from these: it shows as SHUTDOWN, and the connection goes on until the last call is over.
  */
 type State =
   | { readonly t: 'idle' }
   | { readonly t: 'connecting' | 'ready'; readonly connection: WireConnection }
-  | { readonly t: 'draining'; readonly connection: WireConnection; readonly reason: Error }
-  | { readonly t: 'lost'; readonly reason: Promise<Error>; readonly explained: boolean }
+  | {
+      readonly t: 'draining'
+      readonly connection: WireConnection
+      readonly reason: Error
+      readonly failing: boolean
+    }
+  | { readonly t: 'lost'; readonly reason: Promise<Error>; readonly explained?: Error }
 
 interface Watcher {
   readonly seen: connectivityState
@@ -110,8 +126,12 @@ export function createWireChannel(
   options: ChannelOptions = {}
 ): StreamChannel {
   const settings = resolve(options)
-  const { target, logger, onBusy, explainLoss } = settings
+  const { target, logger, onBusy, explainLoss, mayRedial } = settings
   const calls = new Set<ChannelCall>()
+  /** Calls that came when a connection was being lost: they go on another one, if there may be one. */
+  const awaiting = new Set<ChannelCall>()
+  /** Calls made after `close(reason)`. */
+  const tooLate = new WeakSet<ChannelCall>()
   const watchers = new Set<Watcher>()
   let resolveClosed = () => {}
   const closed = new Promise<void>((done) => {
@@ -119,6 +139,8 @@ export function createWireChannel(
   })
   let state: State = { t: 'idle' }
   let shutDown = false
+  let shutDownReason: Error | undefined
+  let aborted = false
   let callCount = 0
   let peerEncodings: readonly string[] | undefined
   let hold: NodeJS.Timeout | undefined
@@ -151,40 +173,54 @@ export function createWireChannel(
     }
   }
 
-  function start(): void {
-    if (state.t !== 'idle') return
+  /** Whether this is the connection of now: one that was replaced has no say any more. */
+  function isLive(connection: WireConnection): boolean {
+    return 'connection' in state && state.connection === connection
+  }
+
+  /** Dials, if nothing has been dialled yet; false when that failed at once. */
+  function start(): boolean {
+    if (state.t !== 'idle') return true
     let connection: WireConnection
     try {
       connection = openConnection({
         onReady: () => {
-          if (state.t === 'connecting') move({ t: 'ready', connection })
+          if (state.t === 'connecting' && state.connection === connection) move({ t: 'ready', connection })
         },
-        onDraining: (reason) => {
-          if (state.t !== 'lost') move({ t: 'draining', connection, reason })
+        onDraining: (reason, failing) => {
+          if (isLive(connection)) move({ t: 'draining', connection, reason, failing })
         },
         onLost: (cause) => {
-          if (state.t !== 'lost') lose(explain(cause))
+          if (isLive(connection)) lose(explain(cause))
         }
       })
     } catch (error) {
       lose(explain(error instanceof Error ? error : new Error(String(error))))
-      return
+      return false
     }
     move({ t: 'connecting', connection })
+    return true
   }
 
   function lose(reason: Promise<Error>): void {
-    move({ t: 'lost', reason, explained: false })
+    move({ t: 'lost', reason })
     settleIfOver()
     void reason.then(endCalls)
   }
 
   /** The first reason to come counts, be it explained or an abort's. */
   function endCalls(reason: Error): void {
-    if (state.t === 'lost' && state.explained) return
-    logger.trace({ stream: target, error: reason }, 'gRPC connection is gone')
-    state = { t: 'lost', reason: Promise.resolve(reason), explained: true }
-    for (const call of calls) call.connectionLost(reason)
+    if (state.t === 'lost' && state.explained !== undefined) return
+    logger.trace({ stream: target, err: reason }, 'gRPC connection is gone')
+    state = { t: 'lost', reason: Promise.resolve(reason), explained: reason }
+    const again = redialable(reason)
+    for (const call of calls) {
+      if (!again || !awaiting.has(call)) call.connectionLost(reason)
+    }
+    const waited = [...awaiting]
+    awaiting.clear()
+    for (const call of waited) call.proceed()
+    settleIfOver()
   }
 
   async function explain(cause: Error | undefined): Promise<Error> {
@@ -195,7 +231,7 @@ export function createWireChannel(
     try {
       return await explainLoss(cause)
     } catch (error) {
-      logger.warn({ stream: target, error }, 'could not find out why the connection was lost')
+      logger.warn({ stream: target, err: error }, 'could not find out why the connection was lost')
       return plain
     }
   }
@@ -207,7 +243,14 @@ export function createWireChannel(
   }
 
   function settleIfOver(): void {
-    if (calls.size === 0 && (state.t === 'lost' || (state.t === 'idle' && shutDown))) resolveClosed()
+    if (calls.size > 0) return
+    if (state.t === 'lost' ? !redialable(state.explained) : state.t === 'idle' && shutDown) resolveClosed()
+  }
+
+  /** Whether a connection lost for `reason` (undefined: not known yet) may be followed by another. */
+  function redialable(reason: Error | undefined): boolean {
+    if (shutDown || aborted || mayRedial === undefined) return false
+    return reason === undefined || mayRedial(reason)
   }
 
   const callOwner: CallOwner = {
@@ -225,16 +268,25 @@ export function createWireChannel(
       peerEncodings = accepted
     },
     connect(call) {
-      start()
+      if (shutDownReason !== undefined && tooLate.has(call)) {
+        call.connectionLost(shutDownReason)
+        return undefined
+      }
+      if (state.t === 'lost' && state.explained !== undefined && redialable(state.explained))
+        move({ t: 'idle' })
+      const dialled = start()
       switch (state.t) {
         case 'connecting':
         case 'ready':
           return state.connection
         case 'draining':
-          call.connectionLost(state.reason)
+          if (state.failing && redialable(undefined)) awaiting.add(call)
+          else call.connectionLost(state.reason)
           return undefined
         case 'lost':
-          void state.reason.then((error) => call.connectionLost(error))
+          // Known reasons have been dealt with above; this one is still being looked for.
+          if (dialled && state.explained === undefined && redialable(undefined)) awaiting.add(call)
+          else void state.reason.then((error) => call.connectionLost(error))
           return undefined
         case 'idle':
           return undefined
@@ -249,6 +301,7 @@ export function createWireChannel(
     },
     ended(call) {
       calls.delete(call)
+      awaiting.delete(call)
       if (calls.size > 0) return
       clearInterval(hold)
       onBusy?.(false)
@@ -258,7 +311,7 @@ export function createWireChannel(
   }
 
   function refuseIfShutDown(): void {
-    if (shutDown) throw new Error('Channel has been shut down')
+    if (shutDown && shutDownReason === undefined) throw new Error('Channel has been shut down')
   }
 
   return {
@@ -269,7 +322,9 @@ export function createWireChannel(
     createCall(...args) {
       const request = callRequest(++callCount, ...args)
       refuseIfShutDown()
-      return new ChannelCall(callOwner, request)
+      const call = new ChannelCall(callOwner, request)
+      if (shutDown) tooLate.add(call)
+      return call
     },
     getTarget: () => target,
     getConnectivityState(tryToConnect) {
@@ -291,9 +346,10 @@ export function createWireChannel(
     getChannelzRef: () =>
       // oxlint-disable-next-line typescript/no-unsafe-enum-assignment
       ({ kind: 'channel', id: 0, name: target }) as ReturnType<ChannelInterface['getChannelzRef']>,
-    close() {
+    close(reason) {
       if (shutDown) return
       shutDown = true
+      shutDownReason = reason
       logger.trace({ stream: target }, 'gRPC channel is closing')
       tellWatchers()
       for (const call of calls) {
@@ -302,9 +358,11 @@ export function createWireChannel(
       closeIfIdle()
     },
     abort(reason) {
+      aborted = true
       const connection = 'connection' in state ? state.connection : undefined
       if (state.t !== 'lost') lose(Promise.resolve(reason))
       endCalls(reason)
+      settleIfOver()
       connection?.abort(reason)
     }
   }
@@ -364,6 +422,7 @@ function resolve(options: ChannelOptions) {
     callCredentials: options.callCredentials,
     onBusy: options.onBusy,
     explainLoss: options.explainLoss,
+    mayRedial: options.mayRedial,
     logger: options.logger ?? silentLogger
   }
 }

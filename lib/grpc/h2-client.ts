@@ -121,9 +121,16 @@ export function openH2Connection(
   })
   session.on('goaway', (code: number) => {
     link.goawayCode = code
-    events.onDraining(
-      new PluginError('ERR_SESSION_GOAWAY', `${target} takes no more calls (GOAWAY with code ${code})`)
+    const reason = new PluginError(
+      'ERR_SESSION_GOAWAY',
+      `${target} takes no more calls (GOAWAY with code ${code})`
     )
+    const failing = code !== constants.NGHTTP2_NO_ERROR
+    events.onDraining(reason, failing)
+    if (!failing) return
+    cause ??= reason
+    // Node ends the session and its streams now, but says so only when the peer has ended the byte stream, too.
+    setImmediate(() => setImmediate(() => link.lose()))
   })
   session.on('error', (error: Error) => {
     cause ??= error
@@ -221,15 +228,29 @@ const connectionHeaders = new Set([
 ])
 
 /**
+ * Headers that node:http2 takes by default, counted as SETTINGS_MAX_HEADER_LIST_SIZE does (RFC 9113, 6.5.2: 32 bytes are
+ * added for each). A list that is much longer ends the peer's connection, or makes it stop answering.
+ */
+const maxHeaderListBytes = 65_535
+
+/**
  * Refuses headers that HTTP/2 does not carry. Given to node:http2, a name with a colon inside would end the whole
  * connection and not only this call.
  */
 function checkHeaders(headers: OutgoingHttpHeaders): StatusObject | undefined {
+  let listBytes = 0
   for (const name in headers) {
+    for (const value of [headers[name]].flat()) listBytes += name.length + String(value).length + 32
     if (name.charCodeAt(0) === 0x3a) continue
     if (!/^[0-9a-z_.-]+$/.test(name) || connectionHeaders.has(name)) {
       return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
     }
+  }
+  if (listBytes > maxHeaderListBytes) {
+    return statusOf(
+      Status.RESOURCE_EXHAUSTED,
+      `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
+    )
   }
   return undefined
 }

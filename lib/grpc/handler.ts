@@ -66,6 +66,11 @@ export interface ServiceBinding {
   readonly typeName?: string
   readonly definition: ServiceDefinition
   readonly handlers: UntypedServiceImplementation
+  /**
+   * Calls of it are no work: they do not keep the process running, and nobody waits for them when the server closes.
+   * Default false.
+   */
+  readonly background?: boolean
 }
 
 /**

@@ -111,7 +111,7 @@ export function createGrpcServer(
         })
       })
       connections.set(connection, ended)
-      connection.on('error', (error) => logger.debug({ error }, 'a connection failed'))
+      connection.on('error', (err) => logger.debug({ err }, 'a connection failed'))
       injector.injectConnection(connection)
     },
     get activeCalls() {
@@ -145,7 +145,8 @@ function destroyAfterEnd(connection: Duplex): void {
 type TrackedCall = EventEmitter & { getDeadline(): Date | number }
 
 /** The same handlers, with each call shown to `track` first. */
-function tracked({ definition, handlers }: ServiceBinding, track: (call: TrackedCall) => void) {
+function tracked({ definition, handlers, background }: ServiceBinding, track: (call: TrackedCall) => void) {
+  if (background === true) return handlers
   const wrapped: UntypedServiceImplementation = {}
   for (const [name, { originalName = name }] of Object.entries(definition)) {
     // As grpc-js looks them up.

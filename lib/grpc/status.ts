@@ -1,9 +1,7 @@
 import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
 import { errorCodes, PluginError, type ErrorCode, type ErrorFacts } from '../errors.js'
 import { breaksConnection } from './service.js'
-
-/** Trailing metadata that carries a {@link PluginError}'s code to a peer that knows these codes. */
-const errorCodeKey = 'muxplug-error'
+import { errorCodeKey } from './status-map.js'
 
 /** Longest status text sent, in UTF-16 units: percent-encoded it still fits in one header block of 64 KiB. */
 const maxDetailsLength = 4096
@@ -101,10 +99,16 @@ function sendable(text: string): string {
   return short.replaceAll(/\p{Surrogate}/gu, '\uFFFD')
 }
 
+/**
+ * Codes that a peer may report: what is wrong with its own options and connections. Whether a process has died, or trust was
+ * established, is for this side alone to say.
+ */
+const relayed = /^ERR_(?:CONFIG|BROKER|STREAM|SESSION)_/
+
 function sentCode(metadata: unknown): ErrorCode | undefined {
   if (!(metadata instanceof Metadata)) return undefined
   const [sent] = metadata.get(errorCodeKey)
-  return errorCodes.find((code) => code === sent)
+  return errorCodes.find((code) => code === sent && relayed.test(code))
 }
 
 function factsOf(error: PluginError): ErrorFacts {

@@ -73,8 +73,8 @@ export interface WireConnection {
 export interface WireConnectionEvents {
   /** The peer has spoken: calls reach it. */
   onReady(): void
-  /** The peer takes no new calls; open ones go on. */
-  onDraining(reason: Error): void
+  /** The peer takes no new calls; open ones go on, unless it is `failing`: then the connection is lost in a moment. */
+  onDraining(reason: Error, failing: boolean): void
   /** The connection is gone, `cause` where one is known. Told once, and last. */
   onLost(cause: Error | undefined): void
 }

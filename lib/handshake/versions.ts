@@ -1,5 +1,5 @@
 import { PluginError } from '../errors.js'
-import type { Cookie } from './env.js'
+import { type Cookie, checkCookieConfig } from './env.js'
 
 /** What host and plugin must agree on. Share one object of these between the two programs. */
 export interface Handshake extends Cookie {
@@ -40,4 +40,14 @@ function checkVersion(version: number): number {
   throw new PluginError('ERR_CONFIG_INVALID', `protocol version is ${String(version)}`, {
     hint: 'Versions are whole numbers, 0 or more.'
   })
+}
+
+/** Checks what a caller gave as its handshake. @throws `ERR_CONFIG_INVALID` */
+export function checkHandshake(handshake: Handshake): void {
+  if (typeof handshake !== 'object' || handshake === null) {
+    throw new PluginError('ERR_CONFIG_INVALID', 'handshake is missing', {
+      hint: 'Give the same object of cookieKey and cookieValue to launch() and to serve().'
+    })
+  }
+  checkCookieConfig(handshake)
 }

@@ -1,3 +1,4 @@
+import type { PluginError } from '../errors.js'
 import type { Logger } from '../log.js'
 import type { ChildProcessHandle } from '../process/spawn.js'
 import { terminate } from '../process/terminate.js'
@@ -17,34 +18,29 @@ export interface Closing {
     'graceMs' | 'shutdownTimeoutMs' | 'exitTimeoutMs' | 'termTimeoutMs'
   >
   readonly logger: Logger
+  /** What calls are told that come too late. */
+  readonly reason: PluginError
   /** From now on the end of the plugin is the host's doing. */
-  readonly setEnded: () => void
+  readonly setEnded: (reason: PluginError) => void
 }
 
 /**
  * The way out, each step with its own limit; a step that fails does not stop the later ones.
  *
- *     refuse calls, drain  -> Shutdown     -> wait          -> SIGTERM, wait -> SIGKILL to the group
- *     graceMs                 shutdownTimeoutMs  exitTimeoutMs  termTimeoutMs
+ *     refuse calls, drain -> Shutdown          -> wait          -> SIGTERM, wait -> SIGKILL to the group
+ *     graceMs                shutdownTimeoutMs    exitTimeoutMs    termTimeoutMs
  */
-export async function closePlugin({
-  child,
-  broker,
-  control,
-  options,
-  logger,
-  setEnded
-}: Closing): Promise<void> {
+export async function closePlugin(closing: Closing): Promise<void> {
+  const { child, broker, control, options, logger, reason, setEnded } = closing
   logger.debug({}, 'shutting down plugin')
-  const drained = await settlesWithin(broker.drainConnections(control), options.graceMs)
-  if (!drained)
-    logger.warn({ ms: options.graceMs }, 'calls are still in flight after the grace time: ending them')
-  setEnded()
+  const drained = await settlesWithin(broker.drain(reason, control), options.graceMs)
+  if (!drained) logger.warn({ ms: options.graceMs }, 'calls are still in flight after the grace time')
+  setEnded(reason)
   try {
     await requestShutdown(control, options.shutdownTimeoutMs)
   } catch (error) {
     // A plugin that is gone already, or hangs, or cuts the connection instead of answering: the ladder settles it.
-    logger.debug({ error }, 'plugin did not answer the request to shut down')
+    logger.debug({ err: error }, 'plugin did not answer the request to shut down')
   }
   await terminate(child, {
     exitMs: options.exitTimeoutMs,

@@ -1,4 +1,4 @@
-import { type ErrorFacts, PluginError } from '../errors.js'
+import { type ErrorFacts, PluginError, isPluginError } from '../errors.js'
 import type { HandshakeLine } from '../handshake/line.js'
 import { type Exit, describeExit } from '../process/spawn.js'
 import type { PluginLog } from './plugin-log.js'
@@ -52,7 +52,7 @@ export function pluginClosed(plugin: PluginFacts, how: 'closed' | 'killed'): Plu
 export function streamLost(plugin: PluginFacts, cause: Error | undefined): PluginError {
   const why = cause === undefined ? 'the plugin ended it' : cause.message
   return new PluginError(
-    'ERR_STREAM_CLOSED',
+    isPluginError(cause, 'ERR_SESSION_PROTOCOL') ? cause.code : 'ERR_STREAM_CLOSED',
     `the stream to plugin ${plugin.name} (pid ${plugin.pid}) was lost while its process still ran: ${why}${quoteTail(plugin)}`,
     facts(plugin, { cause, hint: 'Something closed or wrote to the descriptor that carries the stream.' })
   )
@@ -62,10 +62,10 @@ export function streamLost(plugin: PluginFacts, cause: Error | undefined): Plugi
 export function exitedBeforeHandshake(plugin: PluginFacts, exit: Exit, junk: readonly string[]): PluginError {
   const { complaint } = plugin.log
   const exitFacts = { exitCode: exit.code, signal: exit.signal }
-  if (complaint !== undefined) {
+  if (complaint !== undefined && exit.code === 1) {
     return new PluginError(
       complaint.code,
-      `plugin ${plugin.name} refused to start: ${complaint.message}`,
+      `plugin ${plugin.name} (pid ${plugin.pid}) refused to start: ${complaint.message}`,
       facts(plugin, { ...exitFacts, ...(complaint.hint === undefined ? {} : { hint: complaint.hint }) })
     )
   }
@@ -132,7 +132,8 @@ export function versionMismatch(
 ): PluginError {
   const { complaint } = plugin.log
   const listed = complaint?.code === 'ERR_HANDSHAKE_VERSION' ? complaint.fields['versions'] : undefined
-  const theirs = Array.isArray(listed) ? listed.join(', ') : String(line.appVersion)
+  const known = Array.isArray(listed) && listed.length <= 100 && listed.every(Number.isSafeInteger)
+  const theirs = known ? listed.join(', ') : String(line.appVersion)
   return new PluginError(
     'ERR_HANDSHAKE_VERSION',
     `plugin ${plugin.name} speaks protocol version ${theirs} of the application, the host ${host.join(', ')}: ` +

@@ -7,11 +7,12 @@ import { hostVariables } from '../handshake/env.js'
 import { type HandshakeLine, type ParsedLine, parseLine } from '../handshake/line.js'
 import { childLogger } from '../log.js'
 import { loadEngine } from '../mux/engines.js'
-import type { MuxerStats } from '../mux/muxer.js'
+import type { CreateMuxer, MuxerStats } from '../mux/muxer.js'
 import { pluginEnvironment } from '../process/environment.js'
 import { type ChildProcessHandle, type Exit, spawnProcess } from '../process/spawn.js'
 import { type Broker, createBroker } from '../services/broker.js'
 import { type PingOptions, healthService, ping } from '../services/health.js'
+import { terminate } from '../process/terminate.js'
 import { settlesWithin, waitFor } from '../signal.js'
 import { type FirstLine, readFirstLine } from '../stream/first-line.js'
 import { closePlugin } from './close.js'
@@ -57,9 +58,12 @@ export interface Plugin extends AsyncDisposable {
   close(): Promise<void>
   /** Ends the plugin and its process group now, with SIGKILL. Resolves once it is gone. Safe to repeat. */
   kill(): Promise<void>
-  /** Settles when the process has ended, however it came to that. Never rejects. */
+  /**
+   * Settles when the process has ended, however it came to that. Never rejects. Awaiting it does not keep this process
+   * running: an idle plugin never does.
+   */
   readonly exited: Promise<Exit>
-  /** Settles when the process has ended and all that belonged to it is released. Never rejects. */
+  /** Settles when the process has ended and all that belonged to it is released; otherwise like {@link exited}. */
   readonly closed: Promise<void>
 }
 
@@ -155,8 +159,13 @@ async function handshake(
     timeoutMs: startTimeoutMs,
     onTimeout: () => handshakeTimeout(plugin, startTimeoutMs, junk)
   }).finally(() => settled.abort())
-  for (const text of first.junk) {
-    options.logger.debug({ plugin: plugin.name, pid: plugin.pid, text }, 'skipped before the handshake')
+  if (first.junk.length > 0) {
+    const lines = first.junk.slice(0, 20)
+    const { name, pid } = plugin
+    options.logger.debug(
+      { plugin: name, pid, lines, count: first.junk.length },
+      'skipped before the handshake'
+    )
   }
   switch (first.t) {
     case 'line':
@@ -213,14 +222,15 @@ function connect(
   child: ChildProcessHandle,
   plugin: PluginFacts,
   line: HandshakeLine,
-  createMuxer: Awaited<ReturnType<typeof loadEngine>>,
+  createMuxer: CreateMuxer,
   options: ResolvedLaunchOptions
 ): Plugin {
   const logger = childLogger(options.logger, { plugin: plugin.name, pid: plugin.pid })
   const stopping = new AbortController()
+  const hold = createHold(child)
   /** Why the host itself ended the connection, once it has. */
   let ended: PluginError | undefined
-  let over = false
+  let closing: Promise<void> | undefined
 
   const route = createStreamRoute(() => muxer, { ...options, logger })
   const muxer = createMuxer(child.stream, {
@@ -232,8 +242,8 @@ function connect(
     route,
     peerName: plugin.name,
     maxMessageBytes: options.maxMessageBytes,
-    onBusy: (busy) => hold(child, busy),
-    isOver: () => over,
+    onBusy: (busy) => (busy ? hold.take() : hold.release()),
+    isOver: () => muxer.over,
     explainLoss,
     logger
   })
@@ -242,7 +252,6 @@ function connect(
   const main = broker.dial(0)
   // Calls of our own, which go on while those of users are drained. Connects when first used.
   const control = broker.dial(0)
-  hold(child, false)
   logger.debug({ version: line.appVersion }, 'using plugin')
 
   /** The death of the process explains the loss of the stream, and is seen a little later than it. */
@@ -257,25 +266,51 @@ function connect(
     // Its last answers may still be on their way through the stream.
     await settlesWithin(muxer.closed, 1000)
     logger[crashed ? 'warn' : 'debug']({ exitCode: exit.code, signal: exit.signal }, 'plugin exited')
-    const reason = ended ?? pluginExited(plugin, exit)
-    ended = reason
+    ended ??= pluginExited(plugin, exit)
     // Calls that are still open end with the reason before the substreams below them go.
-    broker.abort(reason)
-    muxer.abort(reason)
+    broker.abort(ended)
+    muxer.abort(ended)
     await muxer.closed
     stopping.abort()
   })
 
-  // A plugin that ends the stream must leave; one that does not is made to.
-  void muxer.closed.then(async () => {
-    over = true
-    if (await settlesWithin(child.exited, options.exitTimeoutMs)) return
-    logger.warn({}, 'plugin ended the stream but did not exit: killing it')
-    child.kill('SIGKILL', { group: true })
+  // A plugin that ends the stream must leave; one that does not is made to. Closing has a ladder of its own.
+  void muxer.closed.then(async (reason) => {
+    if (ended === undefined && reason !== undefined) logger.warn({ err: reason }, 'the stream was lost')
+    if (closing !== undefined) return
+    await terminate(child, {
+      exitMs: options.exitTimeoutMs,
+      termMs: options.termTimeoutMs,
+      onStep: (signal) =>
+        logger.warn({ signal }, 'plugin ended the stream but does not leave: sending a signal')
+    })
   })
 
-  let closing: Promise<void> | undefined
-  let killing: Promise<void> | undefined
+  /** Somebody awaits this: the process must not end for want of anything else to do. */
+  async function holding(ending: Promise<void>): Promise<void> {
+    hold.take()
+    try {
+      await ending
+    } finally {
+      hold.release()
+    }
+  }
+
+  async function close(): Promise<void> {
+    stopping.abort()
+    await closePlugin({
+      child,
+      broker,
+      control,
+      options,
+      logger,
+      reason: pluginClosed(plugin, 'closed'),
+      setEnded: (reason) => {
+        ended ??= reason
+      }
+    })
+    await closed
+  }
 
   const versionServices = options.versions.get(line.appVersion)
 
@@ -304,25 +339,13 @@ function connect(
     ping: (pingOptions) => ping(control, pingOptions),
     stats: () => ({ ...muxer.stats(), waitingDials: route.waiting }),
     close() {
-      hold(child, true)
-      closing ??= closePlugin({
-        child,
-        broker,
-        control,
-        options,
-        logger,
-        setEnded: () => {
-          ended ??= pluginClosed(plugin, 'closed')
-        }
-      }).then(() => closed)
+      closing ??= holding(close())
       return closing
     },
-    kill() {
+    async kill() {
       ended ??= pluginClosed(plugin, 'killed')
-      hold(child, true)
       child.kill('SIGKILL', { group: true })
-      killing ??= closed
-      return killing
+      await holding(closed)
     },
     exited: child.exited,
     closed,
@@ -331,13 +354,23 @@ function connect(
   return self
 }
 
-/** An idle plugin must not keep the host running; a call in flight must. */
-function hold(child: ChildProcessHandle, busy: boolean): void {
-  if (busy) {
-    child.ref()
-    child.stream.ref()
-  } else {
-    child.unref()
-    child.stream.unref()
+/** An idle plugin must not keep the host running; calls in flight, and whoever awaits its end, must. */
+function createHold(child: ChildProcessHandle): { take(): void; release(): void } {
+  let holders = 0
+  child.unref()
+  child.stream.unref()
+  return {
+    take() {
+      holders += 1
+      if (holders > 1) return
+      child.ref()
+      child.stream.ref()
+    },
+    release() {
+      holders -= 1
+      if (holders > 0) return
+      child.unref()
+      child.stream.unref()
+    }
   }
 }

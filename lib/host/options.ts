@@ -3,10 +3,10 @@ import { type BrokerOptions, resolveBrokerOptions } from '../broker/options.js'
 import { checkBytes, checkChoice, invalidOption } from '../check.js'
 import { PluginError } from '../errors.js'
 import type { ServiceDescriptor } from '../grpc/service.js'
-import { type Wire, wires } from '../grpc/wire.js'
-import { type StreamKind, checkCookieConfig } from '../handshake/env.js'
-import { type Handshake, resolveVersions } from '../handshake/versions.js'
-import { type Logger, silentLogger } from '../log.js'
+import { type Wire, checkWires, wires } from '../grpc/wire.js'
+import type { StreamKind } from '../handshake/env.js'
+import { type Handshake, checkHandshake, resolveVersions } from '../handshake/versions.js'
+import { type Logger, checkLogger, silentLogger } from '../log.js'
 import { type Engine, engines } from '../mux/engines.js'
 import { checkDuration } from '../signal.js'
 
@@ -87,10 +87,11 @@ const stdioLaunchers = new Set(
 /** Fills in the defaults and checks what the caller gave. @throws `ERR_CONFIG_INVALID`, `ERR_CONFIG_CONFLICT` */
 export function resolveLaunchOptions(options: LaunchOptions): ResolvedLaunchOptions {
   const { command, handshake, versions, logger = silentLogger } = options
-  if (!Array.isArray(command) || typeof command[0] !== 'string' || command[0] === '') {
+  if (!Array.isArray(command) || !command.every((word) => typeof word === 'string') || !command[0]) {
     throw invalidOption('command', command, 'Give the program and its arguments as an array of strings.')
   }
-  checkCookieConfig(handshake)
+  checkHandshake(handshake)
+  checkLogger(logger)
   const stream = options.stream ?? (stdioLaunchers.has(basename(command[0])) ? 'stdio' : 'fd')
   if (options.stream === undefined && stream === 'stdio') {
     logger.debug(
@@ -109,13 +110,13 @@ export function resolveLaunchOptions(options: LaunchOptions): ResolvedLaunchOpti
     command,
     handshake,
     versions: resolveVersions<readonly ServiceDescriptor[] | undefined>(handshake, undefined, versions),
-    name: options.name ?? basename(command[0]),
+    name: checkName(options.name ?? basename(command[0])),
     cwd: options.cwd,
     env: options.env ?? {},
-    inheritEnv: options.inheritEnv ?? [],
-    stdin,
+    inheritEnv: checkNames(options.inheritEnv ?? []),
+    stdin: checkChoice('stdin', stdin, ['ignore', 'inherit'] as const),
     stream: checkChoice('stream', stream, streams),
-    wires: (options.wires ?? wires).map((wire) => checkChoice('wires', wire, wires)),
+    wires: checkWires(options.wires ?? wires),
     muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
     maxMessageBytes: checkBytes('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024 * 1024),
     startTimeoutMs: checkDuration('startTimeoutMs', options.startTimeoutMs ?? 60_000),
@@ -126,4 +127,14 @@ export function resolveLaunchOptions(options: LaunchOptions): ResolvedLaunchOpti
     signal: options.signal,
     logger
   }
+}
+
+function checkName(name: string): string {
+  if (typeof name === 'string' && name !== '') return name
+  throw invalidOption('name', name, 'Give the plugin a name that is not empty.')
+}
+
+function checkNames(names: readonly string[] | 'all'): readonly string[] | 'all' {
+  if (names === 'all' || Array.isArray(names)) return names
+  throw invalidOption('inheritEnv', names, "Give a list of variable names, or 'all'.")
 }

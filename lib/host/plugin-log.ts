@@ -8,7 +8,7 @@ import { eachLine } from '../process/lines.js'
 const tailLines = 20
 const tailLineChars = 500
 
-/** What a plugin said on stderr about why it could not start: a record whose `code` is one of ours. */
+/** What a plugin said on stderr about why it could not start: an error record whose `code` is about the handshake. */
 export interface PluginComplaint {
   readonly code: ErrorCode
   readonly message: string
@@ -43,6 +43,7 @@ export function capturePluginOutput(
   let panicking = false
 
   void eachLine(child.stderr, (line, partial) => {
+    if (line === '') return
     if (tail.push(line.slice(0, tailLineChars)) > tailLines) tail.shift()
     const record = partial ? undefined : parseRecord(line)
     if (record !== undefined) {
@@ -60,6 +61,7 @@ export function capturePluginOutput(
   if (child.stdout !== undefined) {
     let first = true
     void eachLine(child.stdout, (line) => {
+      if (line === '') return
       const parsed = first ? parseLine(line) : undefined
       first = false
       if (parsed !== undefined && 'ok' in parsed) foundHandshake(parsed.ok)
@@ -124,7 +126,7 @@ function textLevel(line: string): LogLevel | undefined {
 
 function asComplaint({ level, message, fields }: LogRecord): PluginComplaint | undefined {
   const { code, hint } = fields
-  const known = errorCodes.find((word) => word === code)
+  const known = errorCodes.find((word) => word === code && word.startsWith('ERR_HANDSHAKE_'))
   if (level !== 'error' || known === undefined) return undefined
   return { code: known, message, hint: typeof hint === 'string' ? hint : undefined, fields }
 }

@@ -92,7 +92,7 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
       try {
         onSubstream(substream)
       } catch (error) {
-        logger.warn({ error }, 'the listener for substreams threw; its substream is destroyed')
+        logger.warn({ err: error }, 'the listener for substreams threw; its substream is destroyed')
         substream.destroy()
       }
     },
@@ -139,7 +139,7 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
     if (state === 'over') return
     state = 'over'
     outcome = reason
-    if (reason !== undefined) logger.debug({ error: reason }, 'session ended')
+    if (reason !== undefined) logger.debug({ err: reason }, 'session ended')
     if (code !== undefined) turns.write(encodeHeader(frameTypes.goAway, 0, 0, code))
     turns.flush()
     for (const substream of substreams) leave(substream)
@@ -197,7 +197,7 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
   ).then(onStreamEnd, onStreamFailure)
 
   // The iterator throws the stream's error as well; this listener only keeps it from being uncaught.
-  stream.on('error', (error) => logger.debug({ error }, 'the stream failed'))
+  stream.on('error', (err) => logger.debug({ err }, 'the stream failed'))
   const streamClosed = new Promise<void>((resolve) => {
     stream.once('close', () => {
       clearTimeout(peerEndTimer)
@@ -245,6 +245,9 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
       const inner = library.open()
       opened++
       return adopt(inner, guard.open(inner.streamId))
+    },
+    get over() {
+      return state === 'over'
     },
     closed,
     close: async ({ timeoutMs = defaultCloseTimeoutMs } = {}) => {

@@ -21,7 +21,9 @@ export interface Muxer {
    * has said that it accepts no more; `ERR_SESSION_LIMIT` when `maxSubstreams` are open.
    */
   open(): Duplex
-  /** Settles once the session is over: with the reason, or undefined after an orderly end. Never rejects. */
+  /** Whether the session is over: nothing can be opened, and every substream has been told. */
+  readonly over: boolean
+  /** Settles once the session is over and the stream closed: with the reason, or undefined after an orderly end. Never rejects. */
   readonly closed: Promise<Error | undefined>
   /**
    * Ends the session in order: no new substreams either way (the peer's are reset), live ones finish, then the stream

@@ -2,10 +2,9 @@ import { type BrokerOptions, resolveBrokerOptions } from '../broker/options.js'
 import { checkBytes, checkChoice } from '../check.js'
 import { PluginError } from '../errors.js'
 import type { ServiceBinding } from '../grpc/handler.js'
-import { type Wire, wires } from '../grpc/wire.js'
-import { checkCookieConfig } from '../handshake/env.js'
-import { type Handshake, resolveVersions } from '../handshake/versions.js'
-import { type Logger, silentLogger } from '../log.js'
+import { type Wire, checkWires, wires } from '../grpc/wire.js'
+import { type Handshake, checkHandshake, resolveVersions } from '../handshake/versions.js'
+import { type Logger, checkLogger, silentLogger } from '../log.js'
 import { type Engine, engines } from '../mux/engines.js'
 import type { Broker } from '../services/broker.js'
 import { checkDuration } from '../signal.js'
@@ -54,7 +53,8 @@ export interface ResolvedServeOptions extends Required<Omit<CommonServeOptions, 
 
 /** Fills in the defaults and checks what the caller gave. @throws `ERR_CONFIG_INVALID`, `ERR_CONFIG_CONFLICT` */
 export function resolveServeOptions(options: ServeOptions): ResolvedServeOptions {
-  checkCookieConfig(options.handshake)
+  checkHandshake(options.handshake)
+  checkLogger(options.logger ?? silentLogger)
   if ((options.services === undefined) === (options.versions === undefined)) {
     throw new PluginError('ERR_CONFIG_CONFLICT', 'serve() takes either services or versions', {
       hint: 'Give services for one protocol version, or versions with a services function for each.'
@@ -65,7 +65,7 @@ export function resolveServeOptions(options: ServeOptions): ResolvedServeOptions
     handshake: options.handshake,
     versions: resolveVersions(options.handshake, options.services ?? none, options.versions),
     maxMessageBytes: checkBytes('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024 * 1024),
-    wires: (options.wires ?? wires).map((wire) => checkChoice('wires', wire, wires)),
+    wires: checkWires(options.wires ?? wires),
     muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
     graceMs: checkDuration('graceMs', options.graceMs ?? 1000),
     onStop: options.onStop ?? (() => {}),

@@ -1,12 +1,17 @@
 import { basename } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { createStreamRoute } from '../broker/on-stream.js'
 import { type ErrorFacts, PluginError, isPluginError } from '../errors.js'
 import { cookieProblem } from '../handshake/cookie.js'
-import { type PluginEnvironment, clearEnvironment, readEnvironment } from '../handshake/env.js'
+import {
+  type PluginEnvironment,
+  type StreamKind,
+  clearEnvironment,
+  readEnvironment
+} from '../handshake/env.js'
 import { formatLine } from '../handshake/line.js'
 import { answerVersion } from '../handshake/version.js'
 import { loadEngine } from '../mux/engines.js'
-import type { Muxer } from '../mux/muxer.js'
 import { type Broker, createBroker } from '../services/broker.js'
 import { controllerService } from '../services/controller.js'
 import { type PingOptions, healthService, ping } from '../services/health.js'
@@ -16,6 +21,9 @@ import { openStdio } from '../stream/stdio.js'
 import { tolerateLostHost } from './capture-output.js'
 import { formatRecord } from './logger.js'
 import { type ResolvedServeOptions, type ServeOptions, resolveServeOptions } from './options.js'
+
+/** How long servers may take to close once their calls are over or have had their time, in ms. */
+const drainedMs = 100
 
 /** How long the session may take to end in order once everything in it has been closed, in ms. */
 const sessionCloseMs = 200
@@ -52,7 +60,7 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
 
   const loading = loadEngine(options.muxer)
   loading.catch(() => {})
-  const stream = openStream(environment)
+  const { stream, network, address } = openStream(environment)
   const own = [...options.versions.keys()]
   const version = answerVersion(own, environment.versions)
   if (!environment.versions.includes(version)) {
@@ -60,54 +68,51 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
     complain('ERR_HANDSHAKE_VERSION', 'no protocol version in common with the host', { versions: own })
   }
 
-  let muxer: Muxer | undefined
-  let over = false
-  const route = createStreamRoute(() => muxer ?? notYet(), { ...options, logger })
-  const broker = createBroker({
-    route,
-    peerName: 'host',
-    maxMessageBytes: options.maxMessageBytes,
-    isOver: () => over,
-    explainLoss: () => Promise.resolve(hostGone()),
-    logger
-  })
-  const stopping = new AbortController()
-  const control = broker.dial(0)
-  const services = await options.versions.get(version)!(broker)
-  broker.accept(0, [
-    ...services,
-    healthService(stopping.signal),
-    controllerService(() => void stop('the host asked for it'))
-  ])
-
-  // From here to the session nothing is awaited: the line is the first thing on the stream, and when the host has
-  // read it the plugin is ready for anything, signals included.
+  let announced = false
+  let ending: Promise<never> | undefined
+  const route = createStreamRoute(() => (announced ? session : notYet()), { ...options, logger })
+  // Reads from now on, so that a host which is gone is noticed whatever happens below. Nothing is sent before the line,
+  // because nothing can be dialled and the host does not know of us.
   const createMuxer = await loading
-  stream.write(
-    `${formatLine({
-      appVersion: version,
-      network: environment.stream!.kind,
-      address: environment.stream!.kind === 'fd' ? String(environment.stream!.fd) : '-',
-      protocol: 'grpc',
-      wires: options.wires
-    })}\n`
-  )
   const session = createMuxer(stream, {
     role: 'server',
     onSubstream: (substream) => route.receive(substream),
     logger
   })
-  muxer = session
+  const broker = createBroker({
+    route,
+    peerName: 'host',
+    maxMessageBytes: options.maxMessageBytes,
+    isOver: () => session.over,
+    explainLoss: () => Promise.resolve(hostGone()),
+    logger
+  })
+  const stopping = new AbortController()
+  const control = broker.dial(0)
   void session.closed.then((reason) => {
-    over = true
-    logger.debug({ error: reason }, 'the stream has ended')
+    logger.debug({ err: reason }, 'the stream has ended')
     return stop('the stream has ended')
   })
   process.on('SIGTERM', () => void stop('SIGTERM'))
   process.on('SIGINT', () => logger.debug({}, 'SIGINT is left to the host'))
-  logger.debug({ version, stream: environment.stream!.kind }, 'plugin serves')
 
-  let ending: Promise<never> | undefined
+  try {
+    broker.accept(0, [
+      ...(await options.versions.get(version)!(broker)),
+      healthService(stopping.signal),
+      controllerService(() => void stop('the host asked for it'))
+    ])
+  } catch (error) {
+    // A caller that catches this keeps its process, and the host must not wait for it.
+    session.abort(hostGone())
+    throw error
+  }
+  stream.write(
+    `${formatLine({ appVersion: version, network, address, protocol: 'grpc', wires: options.wires })}\n`
+  )
+  announced = true
+  logger.debug({ version, stream: network }, 'plugin serves')
+
   function stop(why: string): Promise<never> {
     ending ??= end(why)
     return ending
@@ -116,12 +121,16 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
   async function end(why: string): Promise<never> {
     logger.debug({ why }, 'plugin ends')
     stopping.abort(hostGone())
-    if (over) broker.abort(hostGone())
-    else await broker.closeServers(options.graceMs)
-    try {
-      await settlesWithin(Promise.resolve(options.onStop()), options.stopTimeoutMs)
-    } catch (error) {
-      logger.error({ error }, 'onStop failed')
+    if (!session.over) {
+      await settlesWithin(broker.drain(hostGone(), control), options.graceMs)
+      await broker.closeServers(drainedMs)
+    }
+    broker.abort(hostGone())
+    const stopped = (async () => options.onStop())().catch((error: unknown) => {
+      logger.error({ err: error }, 'onStop failed')
+    })
+    if (!(await settlesWithin(stopped, options.stopTimeoutMs))) {
+      logger.warn({ ms: options.stopTimeoutMs }, 'onStop takes too long: leaving without it')
     }
     await session.close({ timeoutMs: sessionCloseMs })
     // Whatever of the plugin's own is still open, the process must not outlive its host.
@@ -146,12 +155,15 @@ function checkCookie(options: ResolvedServeOptions, environment: PluginEnvironme
   process.exit(1)
 }
 
-/** The stream in the form the host named. A plugin that has none cannot go on. */
-function openStream(environment: PluginEnvironment): ReturnType<typeof openFd | typeof openStdio> {
-  const { stream, badStream } = environment
+/** The stream in the form the host named, and how the line names it. A plugin that has none cannot go on. */
+function openStream({ stream, badStream }: PluginEnvironment): {
+  readonly stream: Duplex
+  readonly network: StreamKind
+  readonly address: string
+} {
   try {
-    if (stream?.kind === 'fd') return openFd(stream.fd)
-    if (stream?.kind === 'stdio') return openStdio()
+    if (stream?.kind === 'fd') return { stream: openFd(stream.fd), network: 'fd', address: String(stream.fd) }
+    if (stream?.kind === 'stdio') return { stream: openStdio(), network: 'stdio', address: '-' }
     throw new PluginError(
       'ERR_HANDSHAKE_TRANSPORT',
       badStream === undefined

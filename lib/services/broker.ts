@@ -1,13 +1,14 @@
 import type { CallCredentials, ChannelInterface } from '@grpc/grpc-js'
 import type { Acceptance, Route } from '../broker/route.js'
-import { brokerClosed } from '../broker/errors.js'
-import { PluginError, isPluginError } from '../errors.js'
+import { brokerClosed, checkId } from '../broker/errors.js'
+import { type ErrorCode, PluginError, isPluginError } from '../errors.js'
 import { type StreamChannel, createChannel } from '../grpc/channel.js'
 import { type Client, createClient } from '../grpc/client.js'
 import { type ServiceImplementation, type ServiceBinding, implement } from '../grpc/handler.js'
 import { type GrpcServer, createGrpcServer } from '../grpc/server.js'
 import type { ServiceDescriptor } from '../grpc/service.js'
 import type { Logger } from '../log.js'
+import { checkDuration } from '../signal.js'
 
 /** Services offered under one broker ID. The side that serves owns them: only it can end them. */
 export interface Served extends AsyncDisposable {
@@ -15,7 +16,7 @@ export interface Served extends AsyncDisposable {
   readonly id: number
   /**
    * Takes no more connections and calls, lets calls in flight end for at most `graceMs` (5000), then ends them.
-   * Safe to repeat.
+   * Safe to repeat. Rejects with `ERR_CONFIG_INVALID` for a `graceMs` that is no duration.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>
 }
@@ -48,8 +49,8 @@ export interface Broker {
   /** A fresh broker ID of this side: 1, 2, 3 and so on. */
   nextId(): number
   /**
-   * Offers one service under a fresh ID.
-   * @throws `ERR_BROKER_CLOSED`
+   * Offers one service under a fresh ID from {@link nextId}.
+   * @throws `ERR_BROKER_CLOSED`; `ERR_BROKER_ID_TAKEN` when you have accepted the next number without asking for it
    */
   serve<S extends ServiceDescriptor>(service: S, implementation: ServiceImplementation<S>): Served
   /**
@@ -61,7 +62,8 @@ export interface Broker {
   /**
    * Opens a connection to what the other side offers under `id`. Nothing is waited for: a connection that finds no
    * service within the other side's accept time-out (5 s) fails its calls with UNAVAILABLE, naming the ID.
-   * @throws `ERR_BROKER_CLOSED`
+   * A connection that fails is opened anew by the next call; one that the other side has closed is not.
+   * @throws `ERR_BROKER_CLOSED`; `ERR_CONFIG_INVALID` for a number that is no broker ID
    */
   dial(id: number, options?: DialOptions): Connection
 }
@@ -84,11 +86,11 @@ export interface BrokerSetup {
 /** The broker together with what only its owner, the host's or plugin's side of the session, may do. */
 export interface OwnedBroker extends Broker {
   /**
-   * Refuses new calls on every connection but `except`, and resolves once those in flight have ended. No limit on how
-   * long that takes: `abort` cuts it short.
+   * Refuses what is new: dials and accepts throw, calls on every connection but `except` fail with `reason`. Resolves
+   * once no call is in flight, of either side. No limit on how long that takes.
    */
-  drainConnections(except: Connection): Promise<void>
-  /** Refuses new dials and accepts, and closes every server within `graceMs`. Connections stay. */
+  drain(reason: Error, except: Connection): Promise<void>
+  /** Closes every server within `graceMs`. Connections stay. */
   closeServers(graceMs: number): Promise<void>
   /** Refuses everything from now on and ends every connection and server: calls fail with `reason`. */
   abort(reason: Error): void
@@ -98,6 +100,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
   const { route, peerName, maxMessageBytes, logger } = setup
   const servers = new Set<GrpcServer>()
   const channels = new Set<StreamChannel>()
+  const idleWaiters = new Set<() => void>()
   let lastId = 0
   let holders = 0
   let closed = false
@@ -105,6 +108,9 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
   const onBusy = (busy: boolean): void => {
     holders += busy ? 1 : -1
     if (busy ? holders === 1 : holders === 0) setup.onBusy?.(busy)
+    if (holders > 0) return
+    for (const wake of idleWaiters) wake()
+    idleWaiters.clear()
   }
 
   /** Somebody awaits this: the process must not end for want of anything else to do. */
@@ -119,16 +125,29 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
 
   /** The loss of one connection says nothing of the others; the loss of the session does. */
   async function explainLoss(cause: Error | undefined): Promise<Error> {
-    if (isPluginError(cause) && cause.code.startsWith('ERR_BROKER_')) return cause
+    const known = isPluginError(cause) ? cause : undefined
+    if (known !== undefined && !lostWithSession.has(known.code)) return known
     // The end of a substream is seen a moment before the end of the session that caused it.
     await new Promise((resolve) => {
       setImmediate(resolve)
     })
-    if (setup.isOver()) return setup.explainLoss(cause)
-    return new PluginError('ERR_STREAM_CLOSED', `${peerName} has closed the connection`, {
+    if (setup.isOver()) {
+      return setup.explainLoss(known?.code === 'ERR_SESSION_CLOSED' ? asError(known.cause) : cause)
+    }
+    if (cause === undefined) {
+      return new PluginError('ERR_STREAM_CLOSED', `${peerName} has closed the connection`, {
+        hint: 'The side that serves owns a service and may end it: ask for it again, or do without.'
+      })
+    }
+    return new PluginError('ERR_STREAM_RESET', `a connection to ${peerName} has failed: ${cause.message}`, {
       cause,
-      hint: 'Dial again if the service is offered again; the side that serves owns it and may end it.'
+      hint: 'Call again: the next call opens a new connection.'
     })
+  }
+
+  /** A connection that failed is dialled again by the next call; one that the other side closed is not. */
+  const mayRedial = (reason: Error): boolean => {
+    return !closed && !setup.isOver() && !isPluginError(reason, 'ERR_STREAM_CLOSED')
   }
 
   function accept(id: number, services: readonly ServiceBinding[]): Served {
@@ -140,15 +159,16 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       logger
     })
     const acceptance: Acceptance = route.accept(id, (connection) => server.serve(connection))
+    servers.add(server)
     const served: Served = {
       id,
-      close(options) {
+      async close({ graceMs = 5000 } = {}) {
+        checkDuration('graceMs', graceMs)
         acceptance.close()
-        return whileBusy(server.close(options).finally(() => servers.delete(server)))
+        await whileBusy(server.close({ graceMs }).finally(() => servers.delete(server)))
       },
       [Symbol.asyncDispose]: () => served.close()
     }
-    servers.add(server)
     return served
   }
 
@@ -163,6 +183,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     serve: (service, implementation) => accept(nextId(), [implement(service, implementation)]),
 
     dial(id, options = {}) {
+      checkId(id)
       if (closed) throw brokerClosed(id)
       const channel = createChannel(() => route.dial(id), {
         target: `${peerName}:${id}`,
@@ -171,6 +192,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         ...options,
         onBusy,
         explainLoss,
+        mayRedial,
         logger
       })
       channels.add(channel)
@@ -180,7 +202,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         channel,
         dispense: (service) => createClient(service, channel),
         close() {
-          channel.close()
+          channel.close(connectionClosed(peerName, id))
           return whileBusy(channel.closed)
         },
         abort: (reason) => channel.abort(reason),
@@ -189,10 +211,16 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       return connection
     },
 
-    async drainConnections(except) {
-      const draining = [...channels].filter((channel) => channel !== except.channel)
-      for (const channel of draining) channel.close()
-      await Promise.all(draining.map((channel) => channel.closed))
+    async drain(reason, except) {
+      closed = true
+      for (const channel of channels) {
+        if (channel !== except.channel) channel.close(reason)
+      }
+      if (holders > 0) {
+        await new Promise<void>((resolve) => {
+          idleWaiters.add(resolve)
+        })
+      }
     },
 
     async closeServers(graceMs) {
@@ -208,4 +236,26 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       for (const server of servers) void server.abort()
     }
   }
+}
+
+/** What a connection fails with when the session below it is lost, or when nothing more is known. */
+const lostWithSession: ReadonlySet<ErrorCode> = new Set([
+  'ERR_SESSION_CLOSED',
+  'ERR_STREAM_CLOSED',
+  'ERR_STREAM_RESET'
+])
+
+function asError(value: unknown): Error | undefined {
+  return value instanceof Error ? value : undefined
+}
+
+function connectionClosed(peerName: string, id: number): PluginError {
+  return new PluginError(
+    'ERR_STREAM_CLOSED',
+    `the connection to ${peerName}, broker ID ${id}, was closed here`,
+    {
+      id,
+      hint: 'Finish calls before closing a connection, or dial again.'
+    }
+  )
 }

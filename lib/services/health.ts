@@ -16,7 +16,7 @@ export const pluginServiceName = 'plugin'
 export function healthService(stopping: AbortSignal): ServiceBinding {
   const known = (name: string): boolean => name === pluginServiceName || name === ''
   const current = (): number => (stopping.aborted ? NOT_SERVING : SERVING)
-  return implement(Health, {
+  const binding = implement(Health, {
     check({ service }) {
       if (known(service)) return { status: current() }
       throw callError(status.NOT_FOUND, `health of "${service.slice(0, 100)}" is not watched here`)
@@ -27,6 +27,8 @@ export function healthService(stopping: AbortSignal): ServiceBinding {
       if (known(service) && !signal.aborted) yield { status: NOT_SERVING }
     }
   })
+  // Somebody who watches for ever must not keep a process from ending.
+  return { ...binding, background: true }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

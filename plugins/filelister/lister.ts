@@ -1,11 +1,11 @@
-import { status } from '@grpc/grpc-js'
 import {
   type Broker,
   type Client,
   type Connection,
   type ServiceImplementation,
   type Logger,
-  callError
+  callError,
+  status
 } from 'muxplug/plugin'
 import type { FileLister } from '#proto/filelister/v1/filelister.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'

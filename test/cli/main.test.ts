@@ -1,8 +1,10 @@
 import { once } from 'node:events'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { gone } from '../helpers/launch.js'
 import { packageRoot, runCli, startCli } from '../helpers/cli.js'
@@ -159,6 +161,42 @@ t.test('a reader that has seen enough is no failure', async (t) => {
   child.stdout!.destroy()
   const [code] = (await once(child, 'close')) as [number]
   t.equal(code, 0)
+})
+
+const noFull = !existsSync('/dev/full') && 'there is no /dev/full here'
+
+t.test('a listing that cannot be written is a failure with its reason', { skip: noFull }, async (t) => {
+  const dir = await sampleDirectory(t)
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  const child = startCli(['-q', dir], { stdio: ['ignore', full, 'pipe'] })
+  const [stderr, [code]] = await Promise.all([text(child.stderr!), once(child, 'close') as Promise<[number]>])
+  t.equal(code, 1)
+  t.match(stderr, /cannot be written to stdout: ENOSPC/)
+})
+
+t.test('a name given by the user cannot break the message or reach the terminal', async (t) => {
+  const { code, stderr } = await runCli(['no\nsuch\u001b[31m'])
+  t.equal(code, 1)
+  t.match(stderr, 'host: no\\nsuch\\x1b[31m does not exist.')
+})
+
+t.test('a signal ends the host also while nobody reads its stdout', async (t) => {
+  const dir = await sampleDirectory(t)
+  // More than a pipe holds.
+  await Promise.all(
+    Array.from({ length: 3000 }, (_, index) => writeFile(join(dir, `${'long '.repeat(40)}${index}`), ''))
+  )
+  const child = startCli(['--log-format', 'json', dir])
+  for await (const line of createInterface(child.stderr!)) {
+    if ((JSON.parse(line) as { msg: string }).msg === 'plugin exited') break
+  }
+  child.stderr!.resume()
+  // Nothing is left to do but to write the listing.
+  const exited = once(child, 'exit') as Promise<[number]>
+  child.kill('SIGTERM')
+  const [code] = await exited
+  t.equal(code, 143)
 })
 
 for (const [signal, code] of [

@@ -228,7 +228,7 @@ await t.test('a connection', async (t) => {
 
   await t.test('that fails is no uncaught error, not even after its session has ended', async (t) => {
     const logged: unknown[] = []
-    const logger = { ...silentLogger, debug: ({ error }: LogFields) => void logged.push(error) }
+    const logger = { ...silentLogger, debug: ({ err }: LogFields) => void logged.push(err) }
     const server = createGrpcServer([echoWith({})], { logger })
     const [here, there] = joined()
     server.serve(there)

@@ -115,7 +115,7 @@ t.test('a banner before the line on stdio is skipped and logged', async (t) => {
   t.equal((await plugin.dispense(Echo).echo({ text: 'fine' })).text, 'fine')
   const skipped = logger.records.filter(({ message }) => message === 'skipped before the handshake')
   t.same(
-    skipped.map(({ fields }) => fields['text']),
+    skipped.flatMap(({ fields }) => fields['lines']),
     ['Last login: yesterday', '', '*** authorised use only ***']
   )
 })

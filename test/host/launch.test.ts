@@ -175,6 +175,13 @@ t.test('options that cannot be are refused before any process exists', async (t)
     { maxMessageBytes: 0 },
     { maxWaitingDials: 1.5 },
     { handshake: { cookieKey: '', cookieValue: 'x' } },
+    { wires: [] },
+    { name: '' },
+    { inheritEnv: 'PATH' },
+    { command: ['node', 1] },
+    { handshake: undefined },
+    { logger: {} },
+    { stdin: 'pipe' },
     { versions: {} },
     { versions: { 1.5: [] } }
   ]

@@ -21,7 +21,9 @@ for (const stream of streamForms) {
         const { fields } = await logger.seen(({ message }) => message === line)
         t.equal(fields['stream'], stream === 'fd' ? 'stdout' : 'stderr', line)
       }
-      await logger.seen(({ message, fields }) => [message, fields['text']].includes('before the import'))
+      await logger.seen(({ message, fields }) =>
+        [message, fields['lines']].flat().includes('before the import')
+      )
       await logger.seen(({ message }) => message === 'stdin is empty')
     }
   )
