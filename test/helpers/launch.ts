@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { type LaunchOptions, type LogFields, type Logger, type Plugin, launch } from '../../lib/host/index.js'
@@ -92,11 +93,16 @@ export async function launchFixture(
   return { plugin, logger }
 }
 
-/** Whether a process exists (a zombie does not count: only its parent could tell). */
+/** Whether a process runs: one that has ended and waits for init to take note of it does not. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
+  } catch {
+    return false
+  }
+  if (process.platform !== 'linux') return true
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {
     return false
   }
