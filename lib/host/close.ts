@@ -20,6 +20,8 @@ export interface Closing {
   readonly logger: Logger
   /** What calls are told that come too late. */
   readonly reason: PluginError
+  /** Ends the session at once. */
+  readonly cut: (reason: PluginError) => void
   /** From now on the end of the plugin is the host's doing. */
   readonly setEnded: (reason: PluginError) => void
 }
@@ -28,10 +30,10 @@ export interface Closing {
  * The way out, each step with its own limit; a step that fails does not stop the later ones.
  *
  *     refuse calls, drain -> Shutdown          -> wait          -> SIGTERM, wait -> SIGKILL to the group
- *     graceMs                shutdownTimeoutMs    exitTimeoutMs    termTimeoutMs
+ *     graceMs                shutdownTimeoutMs    exitTimeoutMs    termTimeoutMs      and end of the stream
  */
 export async function closePlugin(closing: Closing): Promise<void> {
-  const { child, broker, control, options, logger, reason, setEnded } = closing
+  const { child, broker, control, options, logger, reason, cut, setEnded } = closing
   logger.debug({}, 'shutting down plugin')
   const drained = await settlesWithin(broker.drain(reason, control), options.graceMs)
   if (!drained) logger.warn({ ms: options.graceMs }, 'calls are still in flight after the grace time')
@@ -42,9 +44,13 @@ export async function closePlugin(closing: Closing): Promise<void> {
     // A plugin that is gone already, or hangs, or cuts the connection instead of answering: the ladder settles it.
     logger.debug({ err: error }, 'plugin did not answer the request to shut down')
   }
-  await terminate(child, {
-    exitMs: options.exitTimeoutMs,
-    termMs: options.termTimeoutMs,
+  const { exitTimeoutMs: exitMs, termTimeoutMs: termMs } = options
+  const leaving = terminate(child, {
+    exitMs,
+    termMs,
     onStep: (step) => logger.warn({ signal: step }, 'plugin does not leave: sending a signal')
   })
+  // Where signals do not reach, the end of the stream does.
+  if (!(await settlesWithin(leaving, exitMs + termMs))) cut(reason)
+  await leaving
 }

@@ -122,7 +122,8 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
   } catch (error) {
     child.kill('SIGKILL', { group: true })
     child.stream.destroy()
-    await child.exited
+    // A process that may not be signalled (sudo) ends with its stream, if it is a plugin at all.
+    await settlesWithin(child.exited, 5000)
     throw error
   }
 }
@@ -267,9 +268,7 @@ function connect(
     await settlesWithin(muxer.closed, 1000)
     logger[crashed ? 'warn' : 'debug']({ exitCode: exit.code, signal: exit.signal }, 'plugin exited')
     ended ??= pluginExited(plugin, exit)
-    // Calls that are still open end with the reason before the substreams below them go.
-    broker.abort(ended)
-    muxer.abort(ended)
+    cut(ended)
     await muxer.closed
     stopping.abort()
   })
@@ -285,6 +284,13 @@ function connect(
         logger.warn({ signal }, 'plugin ended the stream but does not leave: sending a signal')
     })
   })
+
+  /** Ends the session. A process that may not be signalled (sudo) ends with it. */
+  function cut(reason: PluginError): void {
+    // Calls that are still open end with the reason before the substreams below them go.
+    broker.abort(reason)
+    muxer.abort(reason)
+  }
 
   /** Somebody awaits this: the process must not end for want of anything else to do. */
   async function holding(ending: Promise<void>): Promise<void> {
@@ -305,6 +311,7 @@ function connect(
       options,
       logger,
       reason: pluginClosed(plugin, 'closed'),
+      cut,
       setEnded: (reason) => {
         ended ??= reason
       }
@@ -345,6 +352,7 @@ function connect(
     async kill() {
       ended ??= pluginClosed(plugin, 'killed')
       child.kill('SIGKILL', { group: true })
+      cut(ended)
       await holding(closed)
     },
     exited: child.exited,
