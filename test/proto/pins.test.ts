@@ -4,7 +4,7 @@ import path from 'node:path'
 import t from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
 import { Entry, FileLister, ListRequest, ListResponse } from '#proto/filelister/v1/filelister.js'
-import { GRPCController } from '#proto/goplugin/goplugin.js'
+import { ConnInfo, GRPCBroker, GRPCController, GRPCStdio, StdioData } from '#proto/goplugin/goplugin.js'
 import { Health, HealthCheckResponse } from '#proto/grpc/health/v1/health.js'
 import { DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
@@ -25,7 +25,9 @@ await t.test('paths and kinds of the methods', async (t) => {
       }
     ],
     [HostService, { readDir: '/hostserve.v1.HostService/ReadDir' }],
+    [GRPCBroker, { startStream: '/plugin.GRPCBroker/StartStream <>' }],
     [GRPCController, { shutdown: '/plugin.GRPCController/Shutdown' }],
+    [GRPCStdio, { streamStdio: '/plugin.GRPCStdio/StreamStdio >' }],
     [Health, { check: '/grpc.health.v1.Health/Check', watch: '/grpc.health.v1.Health/Watch >' }],
     [
       Echo,
@@ -62,6 +64,23 @@ await t.test('field numbers and wire types', async (t) => {
   t.equal(hex(HostService.methods.readDir.request.encode({ path: '.' }).finish()), '0a012e')
   t.equal(hex(HostService.methods.readDir.response.encode({ entries: [{}] }).finish()), '0a00')
   t.equal(hex(GRPCController.methods.shutdown.request.encode({}).finish()), '')
+  t.equal(hex(ConnInfo.encode({ serviceId: 1, network: 'u', address: '/' }).finish()), '08011201751a012f')
+  // Knock and answer as go-plugin sends them.
+  t.equal(hex(ConnInfo.encode({ serviceId: 1, knock: { knock: true } }).finish()), '080122020801')
+  t.equal(
+    hex(ConnInfo.encode({ serviceId: 1, knock: { knock: true, ack: true } }).finish()),
+    '0801220408011001'
+  )
+  t.equal(hex(ConnInfo.encode({ knock: { ack: true, error: 'x' } }).finish()), '220510011a0178')
+  t.match(ConnInfo.decode(Buffer.from('0801220408011001', 'hex')), {
+    serviceId: 1,
+    network: '',
+    address: '',
+    knock: { knock: true, ack: true, error: '' }
+  })
+  t.equal(hex(GRPCStdio.methods.streamStdio.request.encode({}).finish()), '')
+  t.equal(hex(StdioData.encode({ channel: StdioData.Channel.STDERR, data: raw }).finish()), '08021201ff')
+  t.match(StdioData.Channel, { INVALID: 0, STDOUT: 1, STDERR: 2 })
   t.equal(hex(Health.methods.check.request.encode({ service: 's' }).finish()), '0a0173')
   t.equal(
     hex(HealthCheckResponse.encode({ status: HealthCheckResponse.ServingStatus.SERVING }).finish()),
