@@ -9,6 +9,23 @@ import {
 
 const cookie = { cookieKey: 'BASIC_PLUGIN', cookieValue: 'hello' }
 
+/** What an empty environment says. */
+const nothing = {
+  cookie: undefined,
+  versions: [],
+  badVersions: [],
+  stream: undefined,
+  badStream: undefined,
+  ports: { min: 0, max: 0 },
+  badPorts: undefined,
+  multiplex: undefined,
+  badMultiplex: undefined,
+  clientCertificate: undefined,
+  badClientCertificate: false,
+  socketDir: undefined,
+  socketGroup: undefined
+}
+
 await t.test('the names are those of go-plugin, and one of ours', async (t) => {
   t.strictSame(Object.values(variables).sort(), [
     'PLUGIN_CLIENT_CERT',
@@ -38,25 +55,18 @@ await t.test('the plugin reads what the host wrote', async (t) => {
       cookie.cookieKey
     )
     t.strictSame(found, {
+      ...nothing,
       cookie: 'hello',
       versions: [2, 3],
-      badVersions: [],
-      stream: kind === 'fd' ? { kind, fd: 3 } : { kind },
-      badStream: undefined
+      stream: kind === 'fd' ? { kind, fd: 3 } : { kind }
     })
   }
 })
 
 await t.test('an empty environment has nothing', async (t) => {
-  const nothing = {
-    cookie: undefined,
-    versions: [],
-    badVersions: [],
-    stream: undefined,
-    badStream: undefined
-  }
   t.strictSame(readEnvironment({}, 'KEY'), nothing)
-  t.strictSame(readEnvironment({ KEY: '', PLUGIN_PROTOCOL_VERSIONS: '', PLUGIN_STREAM: '' }, 'KEY'), nothing)
+  const empty = Object.fromEntries(['KEY', ...Object.values(variables)].map((name) => [name, '']))
+  t.strictSame(readEnvironment(empty, 'KEY'), nothing)
 })
 
 await t.test('items that are no versions are told apart', async (t) => {

@@ -1,0 +1,197 @@
+import { status } from '@grpc/grpc-js'
+import { GRPCStdio, StdioData } from '#proto/goplugin/goplugin.js'
+import { checkBytes } from '../check.js'
+import { isPluginError } from '../errors.js'
+import { type ServiceBinding, implement } from '../grpc/handler.js'
+import { type Logger, silentLogger } from '../log.js'
+import type { Connection } from './broker.js'
+
+/** Which of its two outputs a plugin printed to. */
+export type StdioChannel = 'stdout' | 'stderr'
+
+/** Most bytes in one message, as go-plugin (`grpc_stdio.go`). */
+const chunkBytes = 1024
+
+const { STDOUT, STDERR } = StdioData.Channel
+const numbers = { stdout: STDOUT, stderr: STDERR } as const
+
+export interface StdioOutputOptions {
+  /**
+   * What is kept for a host that does not read, in bytes; the oldest goes first. Default 1 MiB: more than the
+   * pipes of go-plugin hold, little beside a process.
+   */
+  readonly maxBufferedBytes?: number
+  /** Told once, when the first output is lost. */
+  readonly onDrop?: () => void
+}
+
+/**
+ * What a plugin prints, on its way to the host. go-plugin's plugins block in their prints while nobody reads;
+ * a print of Node cannot wait, so here the oldest output is dropped instead.
+ */
+export interface StdioOutput {
+  /** Takes bytes, which are copied. Never blocks; after `end()` they are lost. */
+  write(channel: StdioChannel, bytes: Uint8Array): void
+  /**
+   * Lets readers go once they have read everything: a call that waits for output would hold up the server's
+   * close.
+   */
+  end(): void
+  /** Bytes that nobody will read. */
+  readonly dropped: number
+  /**
+   * Reads until `end()` or the signal; each message goes to one of the readers there are, and to no other one
+   * later. The order within a channel is kept.
+   */
+  read(signal: AbortSignal): AsyncGenerator<StdioData.Init>
+}
+
+interface Block {
+  readonly channel: StdioChannel
+  readonly bytes: Buffer
+  length: number
+}
+
+/** @throws `ERR_CONFIG_INVALID` */
+export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput {
+  const { maxBufferedBytes = 1024 * 1024, onDrop = () => {} } = options
+  const maxBlocks = Math.ceil(checkBytes('maxBufferedBytes', maxBufferedBytes) / chunkBytes)
+  // Blocks of one size, filled up by later writes: many small prints take no more memory than few large ones.
+  const blocks: Block[] = []
+  const readers = new Set<() => void>()
+  let dropped = 0
+  let ended = false
+
+  function tail(channel: StdioChannel): Block {
+    const last = blocks.at(-1)
+    if (last?.channel === channel && last.length < chunkBytes) return last
+    if (blocks.length >= maxBlocks) drop()
+    const block = { channel, bytes: Buffer.allocUnsafeSlow(chunkBytes), length: 0 }
+    blocks.push(block)
+    return block
+  }
+
+  function drop(): void {
+    if (dropped === 0) onDrop()
+    dropped += blocks.shift()?.length ?? 0
+  }
+
+  function wakeAll(): void {
+    for (const wake of readers) wake()
+  }
+
+  return {
+    write(channel, bytes) {
+      if (ended) {
+        dropped += bytes.length
+        return
+      }
+      for (let offset = 0; offset < bytes.length;) {
+        const block = tail(channel)
+        const piece = bytes.subarray(offset, offset + chunkBytes - block.length)
+        block.bytes.set(piece, block.length)
+        block.length += piece.length
+        offset += piece.length
+      }
+      wakeAll()
+    },
+
+    end() {
+      ended = true
+      wakeAll()
+    },
+
+    get dropped() {
+      return dropped
+    },
+
+    async *read(signal) {
+      while (!signal.aborted) {
+        const block = blocks.shift()
+        if (block !== undefined) {
+          yield { channel: numbers[block.channel], data: block.bytes.subarray(0, block.length) }
+        } else if (ended) {
+          return
+        } else {
+          await new Promise<void>((resolve) => {
+            const wake = (): void => {
+              readers.delete(wake)
+              signal.removeEventListener('abort', wake)
+              resolve()
+            }
+            readers.add(wake)
+            signal.addEventListener('abort', wake, { once: true })
+          })
+        }
+      }
+    }
+  }
+}
+
+/** Offers go-plugin's `plugin.GRPCStdio`; concurrent callers share what there is, as in go-plugin. */
+export function stdioService(output: StdioOutput): ServiceBinding {
+  const binding = implement(GRPCStdio, {
+    streamStdio: (_request, { signal }) => output.read(signal)
+  })
+  // A host that listens is no call in flight.
+  return { ...binding, background: true }
+}
+
+/**
+ * Takes what the plugin prints, raw and not by lines. The next message waits for the promise it may return.
+ */
+export type StdioSink = (channel: StdioChannel, bytes: Uint8Array) => void | Promise<void>
+
+export interface ReadStdioOptions {
+  /** Ends the reading. */
+  readonly signal?: AbortSignal
+  readonly logger?: Logger
+}
+
+/**
+ * Ends of the call that are no failure: the plugin or this host is going, or the plugin does not offer the
+ * service.
+ */
+const ordinary: ReadonlySet<number | undefined> = new Set([
+  status.UNAVAILABLE,
+  status.UNIMPLEMENTED,
+  status.CANCELLED
+])
+
+/**
+ * Reads a plugin's output until it ends, which is an ordinary thing: resolves then, also when the plugin does
+ * not have the service, when the connection is lost, and when the signal aborts. To be called at once and to
+ * the end: a plugin of go-plugin blocks in its prints while nobody reads.
+ * @throws what the sink throws, and `ERR_CALL_FAILED` for any other status
+ */
+export async function readStdio(
+  connection: Connection,
+  sink: StdioSink,
+  options: ReadStdioOptions = {}
+): Promise<void> {
+  const { signal, logger = silentLogger } = options
+  const messages = connection.dispense(GRPCStdio).streamStdio({}, { signal })[Symbol.asyncIterator]()
+  for (;;) {
+    let next: IteratorResult<StdioData>
+    try {
+      next = await messages.next()
+    } catch (error) {
+      const expected = signal?.aborted === true || (isPluginError(error) && ordinary.has(error.status))
+      if (!expected) throw error
+      logger.debug({ err: error }, "the plugin's output ends")
+      return
+    }
+    if (next.done === true) return
+    const { channel, data } = next.value
+    if (channel !== STDOUT && channel !== STDERR) {
+      logger.warn({ channel }, 'output of an unknown channel was dropped')
+    } else if (data.length > 0) {
+      try {
+        await sink(channel === STDOUT ? 'stdout' : 'stderr', data)
+      } catch (error) {
+        await messages.return?.()
+        throw error
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { PluginError } from '../errors.js'
+
+/**
+ * Names of our unix sockets: `plugin-mx-SPACE-PID-RANDOM`. All of go-plugin's begin with `plugin`. `SPACE`
+ * stands for this machine and its process IDs: in a directory that containers share, a process ID says
+ * nothing of another's.
+ */
+export interface SocketName {
+  readonly space: string
+  readonly pid: number
+}
+
+const pattern = /^plugin-mx-([0-9a-f]{6})-([1-9]\d{0,9})-[0-9a-f]{12}$/
+
+/**
+ * Longest path a socket can be bound to, in bytes: the kernel's field less its end (Linux 108, macOS and BSD
+ * 104).
+ */
+export const longestPathBytes = process.platform === 'linux' ? 107 : 103
+
+/** A new path in `dir`. @throws `ERR_CONFIG_INVALID` when it would be too long */
+export function newSocketPath(dir: string): string {
+  const path = join(dir, `plugin-mx-${processSpace()}-${process.pid}-${randomBytes(6).toString('hex')}`)
+  checkPathLength(path)
+  return path
+}
+
+/** @throws `ERR_CONFIG_INVALID` */
+export function checkPathLength(path: string): void {
+  const bytes = Buffer.byteLength(path)
+  if (bytes <= longestPathBytes) return
+  throw new PluginError(
+    'ERR_CONFIG_INVALID',
+    `the path of a unix socket has ${bytes} bytes, ${longestPathBytes} are possible: ${path.slice(0, 200)}`,
+    { hint: 'Choose a directory with a shorter path: PLUGIN_UNIX_SOCKET_DIR names it, else TMPDIR.' }
+  )
+}
+
+/** The parts of a file name that is exactly one of ours; undefined for any other. */
+export function parseSocketName(name: string): SocketName | undefined {
+  const [, space, pid] = pattern.exec(name) ?? []
+  return space === undefined || pid === undefined ? undefined : { space, pid: Number(pid) }
+}
+
+/** Names the processes among which a process ID is unique: this machine's, or this container's. */
+export function processSpace(): string {
+  let namespace = ''
+  try {
+    namespace = readlinkSync('/proc/self/ns/pid')
+  } catch {
+    // No namespaces on this system: the machine's name does.
+  }
+  return createHash('sha256').update(`${hostname()}\n${namespace}`).digest('hex').slice(0, 6)
+}

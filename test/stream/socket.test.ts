@@ -1,0 +1,396 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync
+} from 'node:fs'
+import { type AddressInfo, type Server, type Socket, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { buffer, text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { groupId } from '../../lib/stream/socket-group.js'
+import {
+  longestPathBytes,
+  newSocketPath,
+  parseSocketName,
+  processSpace
+} from '../../lib/stream/socket-path.js'
+import { sweepSockets } from '../../lib/stream/socket-sweep.js'
+import { type ListenSocketOptions, connectSocket, listenSocket } from '../../lib/stream/socket.js'
+
+/** Short: the path of a socket has a limit. */
+function shortDir(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sock-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+async function listen(t: Test, options: Partial<ListenSocketOptions> & { kind: 'unix' | 'tcp' }) {
+  const connections: Socket[] = []
+  const listener = await listenSocket({
+    onConnection: (connection) => {
+      connections.push(connection)
+      connection.end('hello')
+    },
+    ...options
+  })
+  t.teardown(() => {
+    for (const connection of connections) connection.destroy()
+    return listener.close()
+  })
+  return listener
+}
+
+t.test('a unix socket takes connections under a name that begins with plugin', async (t) => {
+  const dir = shortDir(t)
+  const listener = await listen(t, { kind: 'unix', dir })
+  t.equal(listener.network, 'unix')
+  t.match(basename(listener.address), /^plugin/)
+  t.match(parseSocketName(basename(listener.address)), { pid: process.pid, space: processSpace() })
+  t.same(readdirSync(dir), [basename(listener.address)])
+  t.equal(await text(await connectSocket(listener)), 'hello')
+  t.equal(await text(await connectSocket(listener)), 'hello')
+})
+
+t.test('without a directory it is in the temporary one', async (t) => {
+  const listener = await listen(t, { kind: 'unix' })
+  t.equal(join(listener.address, '..'), tmpdir())
+})
+
+t.test('only this user may connect, whatever the umask, which is left as it was', async (t) => {
+  const before = process.umask(0)
+  t.teardown(() => process.umask(before))
+  const dir = shortDir(t)
+  const { address } = await listen(t, { kind: 'unix', dir })
+  t.equal(lstatSync(address).mode & 0o777, 0o600)
+  t.equal(process.umask(), 0)
+})
+
+t.test('it is so from the moment the file is there', async (t) => {
+  const { umask } = process
+  const set: unknown[] = []
+  t.teardown(() => Object.assign(process, { umask }))
+  const before = umask()
+  Object.assign(process, {
+    umask: (mask: number) => {
+      set.push(mask)
+      return umask.call(process, mask)
+    }
+  })
+  await listen(t, { kind: 'unix', dir: shortDir(t) })
+  t.same(set, [0o177, before])
+})
+
+t.test('a group may connect too when it is named, by number or name', async (t) => {
+  const dir = shortDir(t)
+  const gid = process.getgid?.() ?? 0
+  const { address } = await listen(t, { kind: 'unix', dir, group: String(gid) })
+  t.equal(lstatSync(address).mode & 0o777, 0o660)
+  t.equal(lstatSync(address).gid, gid)
+  if (process.getuid?.() !== 0) return
+  const other = await listen(t, { kind: 'unix', dir, group: '54321' })
+  t.equal(lstatSync(other.address).gid, 54_321)
+})
+
+t.test('groups are numbers first, then names of the group file', async (t) => {
+  const file = join(
+    t.testdir({ group: 'root:x:0:\nplugins:x:777:alice,bob\n12:x:99:\nbroken\nplug:x:no:\n' }),
+    'group'
+  )
+  t.equal(await groupId('1000', file), 1000)
+  t.equal(await groupId('12', file), 12, 'a number, even where a group is called so')
+  t.equal(await groupId('plugins', file), 777)
+  for (const name of ['plug', 'alice', '', '-1', '4294967295', '99999999999', 'broken']) {
+    await t.rejects(groupId(name, file), { code: 'ERR_CONFIG_INVALID' }, name)
+  }
+  await t.rejects(groupId('plugins', join(file, 'none')), { code: 'ERR_CONFIG_INVALID' })
+  await t.rejects(listenSocket({ kind: 'unix', group: 'no such group', onConnection: () => {} }), {
+    code: 'ERR_CONFIG_INVALID'
+  })
+})
+
+t.test('closing removes the file and takes nobody any more; connections stay', async (t) => {
+  const dir = shortDir(t)
+  const accepted: Socket[] = []
+  const listener = await listen(t, {
+    kind: 'unix',
+    dir,
+    onConnection: (connection) => accepted.push(connection)
+  })
+  const connection = await connectSocket(listener)
+  connection.write('still here')
+  await listener.close()
+  await listener.close()
+  t.notOk(existsSync(listener.address))
+  await t.rejects(connectSocket(listener), { code: 'ERR_HANDSHAKE_TRANSPORT', cause: { code: 'ENOENT' } })
+  connection.end()
+  t.equal(String(await buffer(accepted[0]!)), 'still here')
+})
+
+t.test('a path that is too long is refused with its length, nothing being made', async (t) => {
+  const dir = join(shortDir(t), 'd'.repeat(100))
+  mkdirSync(dir)
+  await t.rejects(listen(t, { kind: 'unix', dir }), {
+    code: 'ERR_CONFIG_INVALID',
+    message: new RegExp(`${Buffer.byteLength(newName(dir))} bytes`)
+  })
+  t.same(readdirSync(dir), [])
+  await t.rejects(connectSocket({ network: 'unix', address: join(dir, 'x') }), { code: 'ERR_CONFIG_INVALID' })
+
+  const room = longestPathBytes - Buffer.byteLength(newName(''))
+  const base = shortDir(t)
+  const fits = join(base, 'd'.repeat(room - Buffer.byteLength(base) - 2))
+  mkdirSync(fits)
+  const longest = await listen(t, { kind: 'unix', dir: fits })
+  t.equal(Buffer.byteLength(longest.address), longestPathBytes)
+  t.equal(await text(await connectSocket(longest)), 'hello')
+})
+
+function newName(dir: string): string {
+  return join(dir, basename(newSocketPath('/')))
+}
+
+t.test('a directory that is not there, or may not be used, is named in the error', async (t) => {
+  const dir = join(shortDir(t), 'none')
+  await t.rejects(listen(t, { kind: 'unix', dir }), {
+    code: 'ERR_HANDSHAKE_TRANSPORT',
+    message: /none/,
+    cause: { syscall: 'listen' }
+  })
+})
+
+t.test('the files go with the process, but not what has taken the place of one', async (t) => {
+  const dir = shortDir(t)
+  const module = JSON.stringify(join(import.meta.dirname, '../../lib/stream/socket.ts'))
+  writeFileSync(
+    join(dir, 'run.mjs'),
+    `import { listenSocket } from ${module}
+     const options = { kind: 'unix', dir: ${JSON.stringify(dir)}, onConnection: () => {} }
+     const [{ address }] = [await listenSocket(options), await listenSocket(options)]
+     process.stdout.write(address + '\\n')
+     process.stdin.on('data', () => process.exit(3))`
+  )
+  const child = spawn(process.execPath, [...process.execArgv, join(dir, 'run.mjs')], {
+    stdio: ['pipe', 'pipe', 'inherit']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  const address = line.toString().trim()
+  t.equal(readdirSync(dir).length, 3)
+  unlinkSync(address)
+  writeFileSync(address, 'not a socket')
+  child.stdin.write('go')
+  const [code] = (await once(child, 'exit')) as [number]
+  t.equal(code, 3)
+  t.same(readdirSync(dir).sort(), [basename(address), 'run.mjs'])
+})
+
+t.test('a tcp socket is on a free port of this machine only', async (t) => {
+  const listener = await listen(t, { kind: 'tcp' })
+  t.equal(listener.network, 'tcp')
+  t.match(listener.address, /^127\.0\.0\.1:\d+$/)
+  t.equal(await text(await connectSocket(listener)), 'hello')
+  await listener.close()
+  await t.rejects(connectSocket(listener), {
+    code: 'ERR_HANDSHAKE_TRANSPORT',
+    cause: { code: 'ECONNREFUSED' }
+  })
+})
+
+t.test('ports are tried upward from the lowest, both ends included', async (t) => {
+  const taken = await occupy(t)
+  const next = await listen(t, { kind: 'tcp', minPort: taken, maxPort: taken + 20 })
+  const port = Number(next.address.split(':')[1])
+  t.ok(port > taken && port <= taken + 20, 'the one that is taken is passed over')
+  await t.rejects(listen(t, { kind: 'tcp', minPort: taken, maxPort: taken }), {
+    code: 'ERR_HANDSHAKE_TRANSPORT',
+    cause: { cause: { code: 'EADDRINUSE' } }
+  })
+  await next.close()
+  const same = await listen(t, { kind: 'tcp', minPort: port, maxPort: port })
+  t.equal(same.address, next.address)
+})
+
+async function occupy(t: Test): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+t.test('ports that are none are refused', async (t) => {
+  for (const [minPort, maxPort] of [
+    [2, 1],
+    [10_000, 0],
+    [-1, 5],
+    [0, 65_536],
+    [1.5, 2],
+    [Number.NaN, 0]
+  ] as const) {
+    await t.rejects(listen(t, { kind: 'tcp', minPort, maxPort }), { code: 'ERR_CONFIG_INVALID' })
+  }
+})
+
+t.test('addresses that are none are refused', async (t) => {
+  for (const [network, address] of [
+    ['unix', ''],
+    ['unix', '\0abstract'],
+    ['tcp', '127.0.0.1'],
+    ['tcp', '127.0.0.1:0'],
+    ['tcp', '127.0.0.1:65536'],
+    ['tcp', '127.0.0.1:http'],
+    ['udp', '127.0.0.1:53']
+  ] as const) {
+    await t.rejects(
+      connectSocket({ network, address }),
+      { code: 'ERR_CONFIG_INVALID' },
+      JSON.stringify(address)
+    )
+  }
+  await t.rejects(connectSocket({ network: 'unix', address: '/x', timeoutMs: 0 }), {
+    code: 'ERR_CONFIG_INVALID'
+  })
+})
+
+t.test('a tcp address without a host is this machine', async (t) => {
+  const { address } = await listen(t, { kind: 'tcp' })
+  const connection = await connectSocket({ network: 'tcp', address: `:${address.split(':')[1]}` })
+  t.equal(await text(connection), 'hello')
+})
+
+t.test('an aborted signal rejects with its reason, and so does one that aborts in time', async (t) => {
+  const listener = await listen(t, { kind: 'unix', dir: shortDir(t) })
+  const reason = new Error('enough')
+  await t.rejects(connectSocket({ ...listener, signal: AbortSignal.abort(reason) }), reason)
+  const controller = new AbortController()
+  const connecting = connectSocket({ ...listener, signal: controller.signal })
+  controller.abort(reason)
+  await t.rejects(connecting, reason)
+})
+
+t.test('names are ours only when they are exactly so', async (t) => {
+  const name = basename(newSocketPath('/'))
+  t.same(parseSocketName(name), { space: processSpace(), pid: process.pid })
+  for (const other of [
+    'plugin123456',
+    `${name}.lock`,
+    `x${name}`,
+    name.toUpperCase(),
+    'plugin-mx-abcdef-0-0123456789ab',
+    'plugin-mx-abcdef-1-0123456789a',
+    'plugin-mx-abcdeg-1-0123456789ab',
+    'plugin-mx-abcdef--1-0123456789ab'
+  ]) {
+    t.equal(parseSocketName(other), undefined, other)
+  }
+})
+
+/** A process ID that was one and is none now. */
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' })
+  await once(child, 'exit')
+  return child.pid!
+}
+
+const anHourAgo = new Date(Date.now() - 3_600_000)
+
+/** What a killed process leaves behind, with one thing changed for each refusal. */
+async function leave(
+  t: Test,
+  dir: string,
+  options: {
+    pid?: number
+    space?: string
+    name?: string
+    young?: boolean
+    listening?: boolean
+    kind?: 'file'
+  } = {}
+): Promise<string> {
+  const pid = options.pid ?? (await deadPid())
+  const random = Math.floor(Math.random() * 2 ** 40)
+    .toString(16)
+    .padStart(12, '0')
+  const path = join(dir, options.name ?? `plugin-mx-${options.space ?? processSpace()}-${pid}-${random}`)
+  if (options.kind === 'file') writeFileSync(path, '')
+  else if (options.listening === true) await bind(t, path)
+  else {
+    // Killed, so that nothing removes the file.
+    const child = spawn(
+      process.execPath,
+      [
+        '-e',
+        `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+      ],
+      { stdio: 'ignore' }
+    )
+    await once(child, 'exit')
+  }
+  if (options.young !== true) utimesSync(path, anHourAgo, anHourAgo)
+  return path
+}
+
+async function bind(t: Test, path: string): Promise<Server> {
+  const server = createServer((connection) => connection.destroy()).listen(path)
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  return server
+}
+
+t.test('what a killed process left is swept', async (t) => {
+  const dir = shortDir(t)
+  const paths = [await leave(t, dir), await leave(t, dir)].sort()
+  t.same((await sweepSockets(dir)).sort(), paths)
+  t.same(readdirSync(dir), [])
+  t.same(await sweepSockets(join(dir, 'none')), [])
+})
+
+t.test('nothing else is', async (t) => {
+  const dir = shortDir(t)
+  const dead = await deadPid()
+  const kept = {
+    'of go-plugin': await leave(t, dir, { name: 'plugin1234567890' }),
+    'with an addition to its name': await leave(t, dir, {
+      name: `plugin-mx-${processSpace()}-${dead}-0123456789abc`
+    }),
+    'of another machine or container': await leave(t, dir, {
+      space: processSpace() === '000000' ? '000001' : '000000'
+    }),
+    'of a process that lives': await leave(t, dir, { pid: process.pid }),
+    'of a process that lives under another user': await leave(t, dir, { pid: 1 }),
+    'that is young': await leave(t, dir, { young: true }),
+    'that somebody listens on': await leave(t, dir, { listening: true }),
+    'that is no socket': await leave(t, dir, { kind: 'file' })
+  }
+  t.same(await sweepSockets(dir), [])
+  for (const [name, path] of Object.entries(kept)) t.ok(existsSync(path), name)
+})
+
+t.test('a socket of another user is left', async (t) => {
+  const dir = shortDir(t)
+  const path = await leave(t, dir)
+  const { getuid } = process
+  t.teardown(() => Object.assign(process, { getuid }))
+  Object.assign(process, { getuid: () => lstatSync(path).uid + 1 })
+  t.same(await sweepSockets(dir), [])
+  Object.assign(process, { getuid })
+  t.same(await sweepSockets(dir), [path])
+})
+
+t.test('one that may not be removed does not stop the sweep', async (t) => {
+  if (process.getuid?.() === 0) return t.comment('root may remove everything')
+  const dir = shortDir(t)
+  await leave(t, dir)
+  chmodSync(dir, 0o500)
+  t.teardown(() => chmodSync(dir, 0o700))
+  t.same(await sweepSockets(dir), [])
+})
