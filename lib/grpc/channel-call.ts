@@ -246,6 +246,11 @@ export class ChannelCall implements Call, WireCallEvents {
       },
       this
     )
+    if (opened === undefined) {
+      this.#metadata = metadata
+      this.#openOnWire()
+      return
+    }
     if ('code' in opened) {
       this.#end(opened)
       return

@@ -50,7 +50,8 @@ export interface ChannelOptions {
   readonly explainLoss?: (cause: Error | undefined) => Promise<Error>
   /**
    * Asked when a call comes after the connection was lost for `reason`: whether to call `connect` once more. Default:
-   * never. Nothing is dialled without a call.
+   * never. Nothing is dialled without a call, nor while a connection that the peer has closed in order (GOAWAY with
+   * code 0) still has its last calls.
    */
   readonly mayRedial?: (reason: Error) => boolean
   readonly logger?: Logger
@@ -353,7 +354,9 @@ export function createWireChannel(
       logger.trace({ stream: target }, 'gRPC channel is closing')
       tellWatchers()
       for (const call of calls) {
-        if (call.waiting) call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
+        if (!call.waiting) continue
+        if (reason !== undefined) call.connectionLost(reason)
+        else call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
       }
       closeIfIdle()
     },

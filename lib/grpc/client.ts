@@ -138,6 +138,7 @@ function upload(client: GrpcClient, method: Method, requests: Items, options: Ca
       })
     )
     const fail = (reason: unknown): void => {
+      release()
       call.cancel()
       sending.stop()
       reject(reason)
@@ -173,6 +174,8 @@ async function* receive(
   }
   const release = watch(call, options, fail)
   const sending = startSending?.(fail)
+  // The consumer may be busy with a message when the call ends.
+  call.once('status', () => sending?.stop())
   try {
     for await (const message of call) yield message
     // A stream that had everything when it was destroyed ends as if nothing had happened.

@@ -11,6 +11,7 @@ import { TLSSocket } from 'node:tls'
 import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
 import { formatTimeout } from './deadline.js'
+import { headerProblem, maxHeaderListBytes } from './header-list.js'
 import { FrameDecoder } from './message-frames.js'
 import { statusOf, statusOfHttp, statusOfReset, takeStatus } from './status-map.js'
 import type {
@@ -185,7 +186,11 @@ interface Link {
   lose(): void
 }
 
-function openCall(link: Link, request: WireRequest, events: WireCallEvents): WireCall | StatusObject {
+function openCall(
+  link: Link,
+  request: WireRequest,
+  events: WireCallEvents
+): WireCall | StatusObject | undefined {
   const headers = requestHeaders(link.scheme, request)
   const refused = checkHeaders(headers)
   if (refused !== undefined) return refused
@@ -193,9 +198,13 @@ function openCall(link: Link, request: WireRequest, events: WireCallEvents): Wir
     return new H2Call(link, link.session.request(headers), events)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const dead = code === 'ERR_HTTP2_GOAWAY_SESSION' || code === 'ERR_HTTP2_INVALID_SESSION'
+    if (code === 'ERR_HTTP2_INVALID_SESSION') {
+      // Destroyed, which is told a moment later.
+      link.lose()
+      return undefined
+    }
     return statusOf(
-      dead ? Status.UNAVAILABLE : Status.INTERNAL,
+      code === 'ERR_HTTP2_GOAWAY_SESSION' ? Status.UNAVAILABLE : Status.INTERNAL,
       `Failed to start HTTP/2 stream with error ${message}`
     )
   }
@@ -218,21 +227,6 @@ function requestHeaders(scheme: string, request: WireRequest): OutgoingHttpHeade
   return headers
 }
 
-const connectionHeaders = new Set([
-  'connection',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade'
-])
-
-/**
- * Headers that node:http2 takes by default, counted as SETTINGS_MAX_HEADER_LIST_SIZE does (RFC 9113, 6.5.2: 32 bytes are
- * added for each). A list that is much longer ends the peer's connection, or makes it stop answering.
- */
-const maxHeaderListBytes = 65_535
-
 /**
  * Refuses headers that HTTP/2 does not carry. Given to node:http2, a name with a colon inside would end the whole
  * connection and not only this call.
@@ -240,19 +234,18 @@ const maxHeaderListBytes = 65_535
 function checkHeaders(headers: OutgoingHttpHeaders): StatusObject | undefined {
   let listBytes = 0
   for (const name in headers) {
-    for (const value of [headers[name]].flat()) listBytes += name.length + String(value).length + 32
+    const values = [headers[name]].flat()
+    for (const value of values) listBytes += name.length + String(value).length + 32
     if (name.charCodeAt(0) === 0x3a) continue
-    if (!/^[0-9a-z_.-]+$/.test(name) || connectionHeaders.has(name)) {
+    if (!/^[0-9a-z_.-]+$/.test(name) || headerProblem(name, values.length) !== undefined) {
       return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
     }
   }
-  if (listBytes > maxHeaderListBytes) {
-    return statusOf(
-      Status.RESOURCE_EXHAUSTED,
-      `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
-    )
-  }
-  return undefined
+  if (listBytes <= maxHeaderListBytes) return undefined
+  return statusOf(
+    Status.RESOURCE_EXHAUSTED,
+    `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
+  )
 }
 
 /** Where a stream's listeners find their call; they are shared, so that a call costs no closure for each. */

@@ -4,7 +4,7 @@ import {
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
-  type Metadata,
+  Metadata,
   type sendUnaryData,
   type ServerReadableStream,
   type ServerUnaryCall,
@@ -15,6 +15,7 @@ import {
 import type { EventEmitter } from 'node:events'
 import type { Writable } from 'node:stream'
 import { promisify } from 'node:util'
+import { headerListBytes, maxHeaderListBytes, reservedHeaderBytes } from './header-list.js'
 import { pump } from './pump.js'
 import {
   serviceDefinition,
@@ -145,7 +146,7 @@ async function answerOnce(
     if (response === undefined || response === null) {
       throw callError(statusCodes.INTERNAL, `the handler of ${path} returned ${response}, not a message`)
     }
-    const sent = toMetadata(trailer)
+    const sent = sendable(trailer)
     life.finish()
     callback(null, response, sent)
   } catch (error) {
@@ -164,7 +165,7 @@ async function answerMany(
     const sending = pump(run(), call)
     life.onCancel(sending.stop)
     if (!(await sending.done)) return
-    const sent = toMetadata(trailer)
+    const sent = sendable(trailer)
     life.finish()
     call.end(sent)
   } catch (error) {
@@ -178,7 +179,22 @@ async function answerMany(
 function failure(error: unknown, trailer: Metadata): StatusObject {
   const status = toServiceError(error)
   status.metadata.merge(forwardable(trailer))
-  return status
+  // The status itself matters more than what comes with it.
+  const room = maxHeaderListBytes - reservedHeaderBytes - encodeURIComponent(status.details).length
+  return headerListBytes(status.metadata) > room ? { ...status, metadata: new Metadata() } : status
+}
+
+/**
+ * A handler's own metadata as they may leave: gRPC's and the connection's own names are left out.
+ * @throws `ERR_CONFIG_INVALID` for keys that cannot be sent; a call error RESOURCE_EXHAUSTED when they are too large
+ */
+function sendable(metadata: MetadataInit): Metadata {
+  const sent = forwardable(toMetadata(metadata))
+  const bytes = headerListBytes(sent)
+  if (bytes > maxHeaderListBytes - reservedHeaderBytes) {
+    throw callError(statusCodes.RESOURCE_EXHAUSTED, `metadata of ${bytes} bytes are more than a client takes`)
+  }
+  return sent
 }
 
 async function* requestsOf(call: ServerReadableStream<unknown, unknown>, life: CallLife) {
@@ -245,7 +261,7 @@ function watch(call: ServerCall): CallLife {
     get peer() {
       return call.getPeer()
     },
-    sendHeader: (header) => call.sendMetadata(toMetadata(header)),
+    sendHeader: (header) => call.sendMetadata(sendable(header)),
     trailer: toMetadata(undefined)
   }
   return {

@@ -1,5 +1,6 @@
 import { Metadata, type MethodDefinition, type ServiceDefinition } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
+import { headerProblem } from './header-list.js'
 
 /**
  * Reads and writes one message type, as protobufjs's static code does: `encode` takes a plain object of the message's
@@ -90,8 +91,9 @@ export function toMetadata(init: MetadataInit | undefined): Metadata {
   if (init === undefined) return new Metadata()
   const metadata = init instanceof Metadata ? init.clone() : fromRecord(init)
   for (const key of Object.keys(metadata.getMap())) {
-    if (!breaksConnection(key)) continue
-    throw new PluginError('ERR_CONFIG_INVALID', `metadata key "${key}" is not allowed in HTTP/2`, {
+    const problem = headerProblem(key, metadata.get(key).length)
+    if (problem === undefined) continue
+    throw new PluginError('ERR_CONFIG_INVALID', `metadata key "${key}" ${problem}`, {
       hint: 'Use lower-case letters, digits, "_", "-" and "." and avoid the names of connection headers.'
     })
   }
@@ -115,18 +117,4 @@ function fromRecord(record: Exclude<MetadataInit, Metadata>): Metadata {
 
 function isList(values: MetadataValue | readonly MetadataValue[]): values is readonly MetadataValue[] {
   return Array.isArray(values)
-}
-
-const connectionHeaders = new Set([
-  'connection',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade'
-])
-
-/** node:http2 throws for these names, and ends the session for a name with a colon, with every call on it. */
-export function breaksConnection(key: string): boolean {
-  return key.includes(':') || connectionHeaders.has(key)
 }

@@ -1,6 +1,6 @@
 import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
 import { errorCodes, PluginError, type ErrorCode, type ErrorFacts } from '../errors.js'
-import { breaksConnection } from './service.js'
+import { headerProblem } from './header-list.js'
 import { errorCodeKey } from './status-map.js'
 
 /** Longest status text sent, in UTF-16 units: percent-encoded it still fits in one header block of 64 KiB. */
@@ -58,6 +58,19 @@ export function fromServiceError(error: unknown): PluginError {
  * fails on one and leaves the caller waiting.
  */
 export function toServiceError(error: unknown): StatusObject {
+  try {
+    return describe(error)
+  } catch {
+    // A getter or proxy that throws.
+    return {
+      code: Status.UNKNOWN,
+      details: 'the value that was thrown cannot be read',
+      metadata: new Metadata()
+    }
+  }
+}
+
+function describe(error: unknown): StatusObject {
   const [code, details] = statusOf(error)
   const metadata = forwardable(asRecord(error)['metadata'])
   if (error instanceof PluginError && error.code !== 'ERR_CALL_FAILED') metadata.set(errorCodeKey, error.code)
@@ -80,6 +93,9 @@ function familyStatus(code: ErrorCode): Status {
   return code.startsWith('ERR_CONFIG_') ? Status.INTERNAL : Status.UNAVAILABLE
 }
 
+/** Headers that a response has anyway, or that are between the two ends of one connection. */
+const ownHeaders = new Set(['content-type', 'date', 'te'])
+
 /**
  * What may be sent of `metadata` as trailers: not the headers of the response that it came with, and no key that would
  * end the connection.
@@ -89,7 +105,8 @@ export function forwardable(metadata: unknown): Metadata {
   const own = metadata.clone()
   for (const key of Object.keys(metadata.getMap())) {
     const reserved = key.startsWith('grpc-') && key !== 'grpc-status-details-bin'
-    if (reserved || key === 'content-type' || key === 'date' || breaksConnection(key)) own.remove(key)
+    if (reserved || ownHeaders.has(key) || headerProblem(key, own.get(key).length) !== undefined)
+      own.remove(key)
   }
   return own
 }

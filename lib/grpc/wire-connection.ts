@@ -61,8 +61,11 @@ export interface WireCall {
 
 /** One connection of a wire; it is never replaced. */
 export interface WireConnection {
-  /** Sends the request's headers, or gives the status that the call ends with. */
-  open(request: WireRequest, events: WireCallEvents): WireCall | StatusObject
+  /**
+   * Sends the request's headers, or gives the status that the call ends with; undefined when the connection has turned
+   * out to be lost, and `onLost` been told.
+   */
+  open(request: WireRequest, events: WireCallEvents): WireCall | StatusObject | undefined
   authContext(): AuthContext
   /** Ends the connection once its calls are over. */
   close(): void
