@@ -79,7 +79,7 @@ t.test(
   async (t) => {
     const { plugin } = await launchFixture(t, 'plugin-echo.mjs')
     let produced = 0
-    let returned = false
+    const generator = { returned: false }
     async function* endless(): AsyncGenerator<{ text: string }> {
       try {
         for (;;) {
@@ -87,7 +87,7 @@ t.test(
           yield { text: String(produced) }
         }
       } finally {
-        returned = true
+        generator.returned = true
       }
     }
     const answers = plugin.dispense(Echo).chat(endless(), { timeoutMs: 300 })
@@ -95,13 +95,13 @@ t.test(
       (async () => {
         for await (const _answer of answers) {
           // The deadline passes in here, while nobody asks for the next answer.
-          while (!returned) await new Promise(setImmediate)
+          while (!generator.returned) await new Promise(setImmediate)
           break
         }
         throw new Error('left')
       })(),
       { message: 'left' }
     )
-    t.ok(returned)
+    t.ok(generator.returned)
   }
 )
