@@ -1,3 +1,4 @@
+import './plain-children.js'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'

@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'

@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { type SpawnOptions, spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'

@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 // The sample plugin in Go, on both forms of the stream: docs/protocol.md is enough to write one.
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'

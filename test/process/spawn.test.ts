@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { chmodSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'

@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'

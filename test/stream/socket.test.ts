@@ -1,3 +1,4 @@
+import '../helpers/plain-children.js'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
