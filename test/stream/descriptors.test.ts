@@ -138,7 +138,8 @@ for (const [name, start] of Object.entries(kinds)) {
     await once(stream, 'data')
     const exited = once(child, 'exit')
     stream.destroy()
-    t.equal(await text(child.stderr as Readable), 'closed')
+    // The `cat` that makes the pipe may have a complaint of its own to add, before or after.
+    t.match(await text(child.stderr as Readable), /closed/)
     t.strictSame((await exited)[1], null)
   })
 }
