@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { PluginError } from '../errors.js'
+import { parseGoBool } from './go-bool.js'
 
 /**
  * Names of the environment variables that carry the handshake. All but `PLUGIN_STREAM`, which is this
@@ -201,13 +202,6 @@ function parsePorts(minText: string | undefined, maxText: string | undefined): P
 function parsePort(text: string): number | undefined {
   const port = /^[+-]?\d{1,20}$/.test(text) ? Number(text) : -1
   return port >= 0 && port <= 0xffff ? port : undefined
-}
-
-/** As Go's `strconv.ParseBool`. */
-function parseGoBool(text: string): boolean | undefined {
-  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
-  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false
-  return undefined
 }
 
 /** The first certificate of a PEM text, in DER. */

@@ -1,4 +1,5 @@
 import { PluginError } from '../errors.js'
+import { parseGoBool } from './go-bool.js'
 
 /** The core protocol version: the line's first field, 1 since go-plugin began. */
 const coreVersion = '1'
@@ -131,13 +132,6 @@ function isDecimal(text: string, max: number): boolean {
 
 function isRawBase64(text: string): boolean {
   return text.length <= longestCertificate && text.length % 4 !== 1 && /^[A-Za-z0-9+/]+$/.test(text)
-}
-
-/** As Go's `strconv.ParseBool`. */
-function parseGoBool(text: string): boolean | undefined {
-  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
-  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false
-  return undefined
 }
 
 function isOneOf<T extends string>(list: readonly T[], text: string): text is T {
