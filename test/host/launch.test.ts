@@ -1,6 +1,12 @@
 import t from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
-import { credentials, makeClientConstructor } from '@grpc/grpc-js'
+import {
+  credentials,
+  makeClientConstructor,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type UntypedServiceImplementation
+} from '@grpc/grpc-js'
 import { launch } from '../../lib/host/index.js'
 import { serviceDefinition } from '../../lib/grpc/service.js'
 import { fixtureOptions, launchFixture, streamForms } from '../helpers/launch.js'
@@ -53,6 +59,23 @@ for (const stream of streamForms) {
       const answer = await plugin.dispense(Echo).echo({ text: 'call-back', payload })
       t.equal(answer.text, 'host heard: called back')
       t.same(calls, ['called back'])
+      await served.close()
+    })
+
+    t.test('a grpc-js definition with its handlers is served as it is', async (t) => {
+      const { plugin } = await launchFixture(t, 'plugin-echo.mjs', { stream })
+      const handlers: UntypedServiceImplementation = {
+        echo(call: ServerUnaryCall<{ text: string }, object>, callback: sendUnaryData<object>) {
+          callback(null, { text: `stock handler heard: ${call.request.text}` })
+        }
+      }
+      const served = plugin.broker.accept(plugin.broker.nextId(), [
+        { definition: serviceDefinition(Echo), handlers }
+      ])
+      const payload = Buffer.alloc(4)
+      payload.writeUInt32BE(served.id)
+      const { text } = await plugin.dispense(Echo).echo({ text: 'call-back', payload })
+      t.equal(text, 'stock handler heard: called back')
       await served.close()
     })
 
