@@ -2,6 +2,7 @@
 export { PluginError, isPluginError, errorCodes } from './errors.js'
 export type { ErrorCode, ErrorFacts } from './errors.js'
 export type { LogFields, LogLevel, Logger } from './log.js'
+export type { ReattachConfig } from './handshake/reattach.js'
 export type { Handshake } from './handshake/versions.js'
 export type { Broker, Connection, DialOptions, Served } from './services/broker.js'
 export type { PingOptions } from './services/health.js'

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import protobuf from 'protobufjs'
 import pbjs from 'protobufjs-cli/pbjs.js'
+import { fileDescriptors } from './descriptor.js'
 
 const folder = import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url))
 
@@ -29,7 +30,7 @@ async function generate(protoPath) {
   const header = `// Generated from ${path.basename(protoPath)} by proto/generate.js. Do not edit.\n`
   const stem = protoPath.slice(0, -'.proto'.length)
   return [
-    [`${stem}.js`, header + withOwnDefaults(withOwnRoot(messages)) + scriptTail(file)],
+    [`${stem}.js`, header + withOwnDefaults(withOwnRoot(messages)) + scriptTail(file, protoPath)],
     [`${stem}.d.ts`, header + declarations(root, file)]
   ]
 }
@@ -81,11 +82,13 @@ function withOwnDefaults(code) {
 }
 
 /** The exports under short names, and the services, as code. */
-function scriptTail(file) {
+function scriptTail(file, protoPath) {
   const lines = []
   for (const type of file.types) lines.push(`export const ${type.name} = ${fullName(type)};`)
+  if (file.services.length > 0) lines.push('', ...describedFiles(protoPath))
   for (const service of file.services) {
-    lines.push('', `export const ${service.name} = {`, `    typeName: "${fullName(service)}",`, '    methods: {')
+    lines.push('', `export const ${service.name} = {`, `    typeName: "${fullName(service)}",`)
+    lines.push('    fileDescriptors,', '    methods: {')
     for (const method of service.methodsArray) {
       lines.push(
         `        ${methodName(method)}: {`,
@@ -100,6 +103,12 @@ function scriptTail(file) {
     lines.push('    }', '};')
   }
   return `${lines.join('\n')}\n`
+}
+
+/** The .proto file and its imports as code that costs nothing until reflection asks. */
+function describedFiles(protoPath) {
+  const encoded = fileDescriptors(protoPath).map((bytes) => `    "${bytes.toString('base64')}"`)
+  return ['const fileDescriptors = () => [', encoded.join(',\n'), '].map((base64) => Buffer.from(base64, "base64"));']
 }
 
 function declarations(root, file) {
@@ -165,7 +174,8 @@ function declareEnum(type, prefix) {
 
 function declareService(service, local) {
   const lines = [...doc(service.comment), `export const ${service.name}: {`]
-  lines.push(`    readonly typeName: "${fullName(service)}";`, '    readonly methods: {')
+  lines.push(`    readonly typeName: "${fullName(service)}";`)
+  lines.push('    readonly fileDescriptors: () => readonly Uint8Array[];', '    readonly methods: {')
   for (const method of service.methodsArray) {
     const members = [
       ...doc(method.comment),

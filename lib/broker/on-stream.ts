@@ -22,8 +22,7 @@ const refusalMs = 1000
 export interface StreamRoute extends Route {
   /** Takes a substream that the peer opened: give this to the muxer as `onSubstream`. */
   receive(substream: Duplex): void
-  /** Dials and preambles that wait now, for tests and statistics. */
-  readonly waiting: number
+  dial(id: number): Duplex
 }
 
 /**

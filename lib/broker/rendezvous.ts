@@ -62,6 +62,7 @@ export function createRendezvous(options: RendezvousOptions): Rendezvous {
       }
       return {
         id,
+        ready: Promise.resolve(),
         close() {
           // Safe to repeat, also after somebody else has accepted the ID again.
           if (accepted.get(id) === onConnection) accepted.delete(id)

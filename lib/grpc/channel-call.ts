@@ -264,6 +264,11 @@ export class ChannelCall implements Call, WireCallEvents {
     if (this.#final === undefined && this.#wireCall === undefined) this.#openOnWire()
   }
 
+  /** `/package.Service/Method` */
+  get path(): string {
+    return this.#request.path
+  }
+
   /** Whether the call has not reached the wire: its credentials are still being made. */
   get waiting(): boolean {
     return this.#wireCall === undefined && !this.#starting

@@ -43,6 +43,8 @@ export interface ChannelOptions {
    * ref and unref it. Without it an open call keeps the process alive by a timer.
    */
   readonly onBusy?: (busy: boolean) => void
+  /** Paths of methods whose calls are no work: they count neither for `onBusy` nor keep the process alive. */
+  readonly backgroundPaths?: ReadonlySet<string>
   /**
    * Asked once when the connection is lost, before open calls end, with the error known so far: may wait to learn why,
    * and has to settle. What it gives becomes the calls' status: its message their details, itself their `cause`.
@@ -76,9 +78,15 @@ export interface StreamChannel extends ChannelInterface {
 }
 
 /**
+ * Gives the byte stream of a connection, at once or later. The signal aborts when nobody wants it any more; a stream that
+ * comes all the same is destroyed.
+ */
+export type Connect = (signal: AbortSignal) => Duplex | Promise<Duplex>
+
+/**
  * Makes a channel that speaks gRPC over HTTP/2 on the byte stream which `connect` gives. `connect` is called at the first
  * call or `getConnectivityState(true)`, and again only as `mayRedial` says; the stream belongs to the channel and has to buffer what
- * {@link openH2Connection} says.
+ * {@link openH2Connection} says. Calls wait for a stream that comes later; when none comes they end UNAVAILABLE.
  *
  * When the connection is lost, calls end UNAVAILABLE. Where a PluginError is the reason (the stream was destroyed with
  * it, `explainLoss` gave it, or {@link StreamChannel.abort}), the status has its message as details, the error as
@@ -88,25 +96,37 @@ export interface StreamChannel extends ChannelInterface {
  * connection; afterwards `createCall` throws.
  * @throws `ERR_CONFIG_INVALID` for an option out of range
  */
-export function createChannel(connect: () => Duplex, options: ChannelOptions = {}): StreamChannel {
+export function createChannel(connect: Connect, options: ChannelOptions = {}): StreamChannel {
   const settings = resolve(options)
-  return createWireChannel((events) => openH2Connection(connect(), settings, events), options)
+  return createWireChannel((events, signal) => {
+    const stream = connect(signal)
+    if (!(stream instanceof Promise)) return openH2Connection(stream, settings, events)
+    return stream.then((connected) => openH2Connection(connected, settings, events))
+  }, options)
 }
 
-/** Starts a wire's connection; it tells nothing before it returned. A throw means that there is none. */
-export type OpenConnection = (events: WireConnectionEvents) => WireConnection
+/**
+ * Starts a wire's connection, at once or once there is something to start it on; it tells nothing before it returned or
+ * the promise has settled. A throw, or a rejection, means that there is none. The signal is {@link Connect}'s.
+ */
+export type OpenConnection = (
+  events: WireConnectionEvents,
+  signal: AbortSignal
+) => WireConnection | Promise<WireConnection>
 
 /**
  * ```
- *  idle ──> connecting ──> ready ──> draining ──> lost
- *    │           └───────────┴────────────────────┘ │
- *    ├── abort ──> lost                             │
- *    └<── a call, where mayRedial allows it ────────┘
+ *  idle ──> dialling ──> connecting ──> ready ──> draining ──> lost
+ *    │          └────────────┴────────────┴────────────────────┘ │
+ *    ├── abort ──> lost                                          │
+ *    └<── a call, where mayRedial allows it ─────────────────────┘
  * ```
  * `close()` is apart from these: it shows as SHUTDOWN, and the connection goes on until the last call is over.
  */
 type State =
   | { readonly t: 'idle' }
+  /** Calls are in `awaiting` meanwhile. Left out where the byte stream is there at once. */
+  | { readonly t: 'dialling'; readonly cancel: AbortController }
   | { readonly t: 'connecting' | 'ready'; readonly connection: WireConnection }
   | {
       readonly t: 'draining'
@@ -127,9 +147,9 @@ export function createWireChannel(
   options: ChannelOptions = {}
 ): StreamChannel {
   const settings = resolve(options)
-  const { target, logger, onBusy, explainLoss, mayRedial } = settings
+  const { target, logger, onBusy, backgroundPaths, explainLoss, mayRedial } = settings
   const calls = new Set<ChannelCall>()
-  /** Calls that came when a connection was being lost: they go on another one, if there may be one. */
+  /** Calls that wait for the byte stream, or came when a connection was being lost: they go on the next, if there may be one. */
   const awaiting = new Set<ChannelCall>()
   /** Calls made after `close(reason)`. */
   const tooLate = new WeakSet<ChannelCall>()
@@ -143,6 +163,7 @@ export function createWireChannel(
   let shutDownReason: Error | undefined
   let aborted = false
   let callCount = 0
+  let busyCalls = 0
   let peerEncodings: readonly string[] | undefined
   let hold: NodeJS.Timeout | undefined
 
@@ -151,6 +172,7 @@ export function createWireChannel(
     switch (state.t) {
       case 'idle':
         return connectivityState.IDLE
+      case 'dialling':
       case 'connecting':
         return connectivityState.CONNECTING
       case 'ready':
@@ -183,24 +205,60 @@ export function createWireChannel(
   function start(): boolean {
     if (state.t !== 'idle') return true
     let connection: WireConnection
+    const events: WireConnectionEvents = {
+      onReady: () => {
+        if (state.t === 'connecting' && state.connection === connection) move({ t: 'ready', connection })
+      },
+      onDraining: (reason, failing) => {
+        if (isLive(connection)) move({ t: 'draining', connection, reason, failing })
+      },
+      onLost: (cause) => {
+        if (isLive(connection)) lose(explain(cause))
+      }
+    }
+    const cancel = new AbortController()
     try {
-      connection = openConnection({
-        onReady: () => {
-          if (state.t === 'connecting' && state.connection === connection) move({ t: 'ready', connection })
-        },
-        onDraining: (reason, failing) => {
-          if (isLive(connection)) move({ t: 'draining', connection, reason, failing })
-        },
-        onLost: (cause) => {
-          if (isLive(connection)) lose(explain(cause))
-        }
+      const opened = openConnection(events, cancel.signal)
+      if (!(opened instanceof Promise)) {
+        connection = opened
+        move({ t: 'connecting', connection })
+        return true
+      }
+      move({ t: 'dialling', cancel })
+      void dialled(opened, cancel, (there) => {
+        connection = there
       })
     } catch (error) {
-      lose(explain(error instanceof Error ? error : new Error(String(error))))
+      lose(explain(asError(error)))
       return false
     }
-    move({ t: 'connecting', connection })
     return true
+  }
+
+  async function dialled(
+    opening: Promise<WireConnection>,
+    cancel: AbortController,
+    take: (connection: WireConnection) => void
+  ): Promise<void> {
+    const wanted = (): boolean => state.t === 'dialling' && state.cancel === cancel
+    try {
+      const connection = await opening
+      if (!wanted()) return connection.abort(asError(cancel.signal.reason))
+      take(connection)
+      move({ t: 'connecting', connection })
+      proceed()
+    } catch (error) {
+      if (!wanted()) return
+      // These have had their dial; the next call may try another.
+      awaiting.clear()
+      lose(explain(asError(error)))
+    }
+  }
+
+  function proceed(): void {
+    const waited = [...awaiting]
+    awaiting.clear()
+    for (const call of waited) call.proceed()
   }
 
   function lose(reason: Promise<Error>): void {
@@ -218,9 +276,7 @@ export function createWireChannel(
     for (const call of calls) {
       if (!again || !awaiting.has(call)) call.connectionLost(reason)
     }
-    const waited = [...awaiting]
-    awaiting.clear()
-    for (const call of waited) call.proceed()
+    proceed()
     settleIfOver()
   }
 
@@ -239,7 +295,12 @@ export function createWireChannel(
 
   function closeIfIdle(): void {
     if (!shutDown || calls.size > 0) return
-    if (state.t !== 'idle' && state.t !== 'lost') state.connection.close()
+    if ('connection' in state) {
+      state.connection.close()
+    } else if (state.t === 'dialling') {
+      state.cancel.abort()
+      move({ t: 'idle' })
+    }
     settleIfOver()
   }
 
@@ -280,6 +341,9 @@ export function createWireChannel(
         case 'connecting':
         case 'ready':
           return state.connection
+        case 'dialling':
+          awaiting.add(call)
+          return undefined
         case 'draining':
           if (state.failing && redialable(undefined)) awaiting.add(call)
           else call.connectionLost(state.reason)
@@ -296,16 +360,22 @@ export function createWireChannel(
     authContext: () => ('connection' in state ? state.connection.authContext() : null),
     started(call) {
       calls.add(call)
-      if (calls.size > 1) return
+      if (backgroundPaths?.has(call.path) === true) return
+      busyCalls += 1
+      if (busyCalls > 1) return
       if (onBusy === undefined) hold = setInterval(() => {}, 2_147_483_647)
       else onBusy(true)
     },
     ended(call) {
       calls.delete(call)
       awaiting.delete(call)
-      if (calls.size > 0) return
-      clearInterval(hold)
-      onBusy?.(false)
+      if (backgroundPaths?.has(call.path) !== true) {
+        busyCalls -= 1
+        if (busyCalls === 0) {
+          clearInterval(hold)
+          onBusy?.(false)
+        }
+      }
       closeIfIdle()
       settleIfOver()
     }
@@ -354,7 +424,8 @@ export function createWireChannel(
       logger.trace({ stream: target }, 'gRPC channel is closing')
       tellWatchers()
       for (const call of calls) {
-        if (!call.waiting) continue
+        // Those that only wait for the byte stream have begun.
+        if (!call.waiting || awaiting.has(call)) continue
         if (reason !== undefined) call.connectionLost(reason)
         else call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
       }
@@ -362,11 +433,12 @@ export function createWireChannel(
     },
     abort(reason) {
       aborted = true
-      const connection = 'connection' in state ? state.connection : undefined
+      const previous = state
       if (state.t !== 'lost') lose(Promise.resolve(reason))
       endCalls(reason)
       settleIfOver()
-      connection?.abort(reason)
+      if ('connection' in previous) previous.connection.abort(reason)
+      else if (previous.t === 'dialling') previous.cancel.abort(reason)
     }
   }
 }
@@ -390,6 +462,10 @@ function watch(
     watcher.tell(new Error('Deadline passed without connectivity state change'))
   })
   watchers.add(watcher)
+}
+
+function asError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value))
 }
 
 /** Why calls end when nothing better is known than `cause`. */
@@ -424,6 +500,7 @@ function resolve(options: ChannelOptions) {
     connectTimeoutMs: checkDuration('connectTimeoutMs', options.connectTimeoutMs ?? 20_000),
     callCredentials: options.callCredentials,
     onBusy: options.onBusy,
+    backgroundPaths: options.backgroundPaths,
     explainLoss: options.explainLoss,
     mayRedial: options.mayRedial,
     logger: options.logger ?? silentLogger

@@ -36,6 +36,11 @@ export interface ServiceDescriptor {
   /** `package.Service` */
   readonly typeName: string
   readonly methods: Readonly<Record<string, MethodDescriptor>>
+  /**
+   * The .proto file of the service and all that it imports, each a serialised `google.protobuf.FileDescriptorProto`:
+   * what server reflection tells. Without it the service is listed, and nothing else of it is told.
+   */
+  readonly fileDescriptors?: () => readonly Uint8Array[]
 }
 
 /** What a caller passes as the request of method `M`. */
@@ -47,10 +52,20 @@ export type ResponseIn<M> = M extends { response: { encode(message: infer T): un
 /** What a caller receives as the response of method `M`. */
 export type ResponseOut<M> = M extends { response: { decode(bytes: Uint8Array): infer T } } ? T : never
 
-/** The form that grpc-js's own `Server` and `makeClientConstructor` take. Keys are the camel-case names. */
+/**
+ * The form that grpc-js's own `Server` and `makeClientConstructor` take. Keys are the camel-case names. Each method has
+ * the file descriptors where `@grpc/proto-loader` has them, `requestType.fileDescriptorProtos`.
+ */
 export function serviceDefinition(service: ServiceDescriptor): ServiceDefinition {
+  const requestType = {
+    get fileDescriptorProtos() {
+      return service.fileDescriptors?.() ?? []
+    }
+  }
   const methods = Object.entries(service.methods)
-  return Object.fromEntries(methods.map(([name, method]) => [name, methodDefinition(name, method)]))
+  return Object.fromEntries(
+    methods.map(([name, method]) => [name, { ...methodDefinition(name, method), requestType }])
+  )
 }
 
 /** The untyped half of a method that grpc-js wants: its path, and messages to bytes and back. */

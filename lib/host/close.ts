@@ -1,20 +1,20 @@
 import type { PluginError } from '../errors.js'
 import type { Logger } from '../log.js'
-import type { ChildProcessHandle } from '../process/spawn.js'
+import type { ProcessHandle } from '../process/spawn.js'
 import { terminate } from '../process/terminate.js'
 import type { Connection, OwnedBroker } from '../services/broker.js'
 import { requestShutdown } from '../services/controller.js'
 import { settlesWithin } from '../signal.js'
-import type { ResolvedLaunchOptions } from './options.js'
+import type { ResolvedConnectionOptions } from './options.js'
 
 /** What closing a plugin takes. */
 export interface Closing {
-  readonly child: ChildProcessHandle
+  readonly child: ProcessHandle
   readonly broker: OwnedBroker
   /** The connection of the host's own calls. */
   readonly control: Connection
   readonly options: Pick<
-    ResolvedLaunchOptions,
+    ResolvedConnectionOptions,
     'graceMs' | 'shutdownTimeoutMs' | 'exitTimeoutMs' | 'termTimeoutMs'
   >
   readonly logger: Logger
@@ -24,6 +24,8 @@ export interface Closing {
   readonly cut: (reason: PluginError) => void
   /** From now on the end of the plugin is the host's doing. */
   readonly setEnded: (reason: PluginError) => void
+  /** Lets go of a process that is not this host's to end. */
+  readonly detach?: (() => void) | undefined
 }
 
 /**
@@ -33,11 +35,16 @@ export interface Closing {
  *     graceMs                shutdownTimeoutMs    exitTimeoutMs    termTimeoutMs      and end of the stream
  */
 export async function closePlugin(closing: Closing): Promise<void> {
-  const { child, broker, control, options, logger, reason, cut, setEnded } = closing
+  const { child, broker, control, options, logger, reason, cut, setEnded, detach } = closing
   logger.debug({}, 'shutting down plugin')
   const drained = await settlesWithin(broker.drain(reason, control), options.graceMs)
   if (!drained) logger.warn({ ms: options.graceMs }, 'calls are still in flight after the grace time')
   setEnded(reason)
+  if (detach !== undefined) {
+    cut(reason)
+    detach()
+    return
+  }
   try {
     await requestShutdown(control, options.shutdownTimeoutMs)
   } catch (error) {

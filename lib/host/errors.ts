@@ -1,5 +1,6 @@
 import { type ErrorFacts, PluginError, isPluginError } from '../errors.js'
 import type { HandshakeLine } from '../handshake/line.js'
+import type { TransportKind } from '../broker/transport.js'
 import { type Exit, describeExit } from '../process/spawn.js'
 import type { PluginLog } from './plugin-log.js'
 
@@ -11,11 +12,12 @@ export interface PluginFacts {
 }
 
 function facts(plugin: PluginFacts, more: ErrorFacts): ErrorFacts {
-  return { plugin: plugin.name, pid: plugin.pid, stderrTail: [...plugin.log.tail], ...more }
+  return { plugin: plugin.name, pid: plugin.pid, stderrTail: [...(plugin.log.tail ?? [])], ...more }
 }
 
 /** The last stderr lines as they stand at the end of a message. */
 function quoteTail(plugin: PluginFacts, lines = 3): string {
+  if (plugin.log.tail === undefined) return ''
   const last = plugin.log.tail.filter((line) => line.trim() !== '').slice(-lines)
   if (last.length === 0) return '; it wrote nothing to stderr'
   return `; last on stderr: ${last.map((line) => JSON.stringify(line)).join(' ')}`
@@ -48,13 +50,46 @@ export function pluginClosed(plugin: PluginFacts, how: 'closed' | 'killed'): Plu
   )
 }
 
-/** The stream ended though the process still ran. */
-export function streamLost(plugin: PluginFacts, cause: Error | undefined): PluginError {
+/** The transport ended though the process still ran. */
+export function transportLost(
+  plugin: PluginFacts,
+  kind: TransportKind,
+  cause: Error | undefined
+): PluginError {
   const why = cause === undefined ? 'the plugin ended it' : cause.message
+  const what = kind === 'stream' ? 'stream' : 'connection'
   return new PluginError(
     isPluginError(cause, 'ERR_SESSION_PROTOCOL') ? cause.code : 'ERR_STREAM_CLOSED',
-    `the stream to plugin ${plugin.name} (pid ${plugin.pid}) was lost while its process still ran: ${why}${quoteTail(plugin)}`,
-    facts(plugin, { cause, hint: 'Something closed or wrote to the descriptor that carries the stream.' })
+    `the ${what} to plugin ${plugin.name} (pid ${plugin.pid}) was lost while its process still ran: ${why}${quoteTail(plugin)}`,
+    facts(plugin, {
+      cause,
+      hint:
+        kind === 'stream'
+          ? 'Something closed or wrote to the descriptor that carries the stream.'
+          : "Look at the plugin's log: its server has stopped, or its main thread is stuck."
+    })
+  )
+}
+
+/** The plugin has answered, but its socket does not work. */
+export function notConnected(plugin: PluginFacts, address: string, cause: PluginError): PluginError {
+  // The reason of a lost connection has the last lines in it already.
+  const quoted = isPluginError(cause.cause) && cause.cause.stderrTail !== undefined
+  return new PluginError(
+    'ERR_SOCKET_CONNECT',
+    `plugin ${plugin.name} (pid ${plugin.pid}) cannot be reached at ${address}: ${cause.message}${quoted ? '' : quoteTail(plugin)}`,
+    facts(plugin, {
+      cause,
+      hint: 'Check that the plugin serves gRPC there, with TLS exactly where the host has autoMtls.'
+    })
+  )
+}
+
+export function wrongCertificate(plugin: PluginFacts, what: string, hint: string): PluginError {
+  return new PluginError(
+    'ERR_SECURITY_CERTIFICATE',
+    `plugin ${plugin.name} (pid ${plugin.pid}) ${what}`,
+    facts(plugin, { hint })
   )
 }
 
@@ -85,7 +120,7 @@ export function endedBeforeHandshake(plugin: PluginFacts, junk: readonly string[
   const printed = junk.length === 0 ? '' : `; it printed ${quoteJunk(junk)}`
   return new PluginError(
     'ERR_HANDSHAKE_MALFORMED',
-    `plugin ${plugin.name} (pid ${plugin.pid}) closed the stream before its handshake${printed}${quoteTail(plugin)}`,
+    `plugin ${plugin.name} (pid ${plugin.pid}) gave no handshake before it closed its output${printed}${quoteTail(plugin)}`,
     facts(plugin, { hint: 'Check that the program is a plugin and calls serve().' })
   )
 }
@@ -111,8 +146,8 @@ export function junkInsteadOfHandshake(plugin: PluginFacts, junk: readonly strin
     `plugin ${plugin.name} (pid ${plugin.pid}) sent something else instead of its handshake: ${quoteJunk(junk)}`,
     facts(plugin, {
       hint:
-        'Check that the program is a plugin; with stream stdio, that nothing prints to stdout before ' +
-        'muxplug/plugin is imported: import it first.'
+        'Check that the program is a plugin, and that nothing prints to stdout ahead of it: ' +
+        'import muxplug/plugin first.'
     })
   )
 }

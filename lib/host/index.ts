@@ -1,7 +1,10 @@
 /** The host's half: what `muxplug/host` exports. */
-export { type Plugin, type SessionStats, launch } from './launch.js'
-export { type LaunchOptions, streams } from './options.js'
+export { launch } from './launch.js'
+export { type AttachOptions, attach } from './attach.js'
+export { type Plugin, type SessionStats } from './plugin.js'
+export { type ConnectionOptions, type LaunchOptions, streams, transports } from './options.js'
 export { type StreamKind as Stream } from '../handshake/env.js'
+export { type TransportKind as Transport } from '../broker/transport.js'
 export { type Exit } from '../process/spawn.js'
 export { logLevels } from '../log.js'
 export { engines } from '../mux/engines.js'

@@ -1,79 +1,28 @@
-import type { ChannelInterface } from '@grpc/grpc-js'
-import { createStreamRoute } from '../broker/on-stream.js'
-import { PluginError } from '../errors.js'
-import type { Client } from '../grpc/client.js'
-import type { ServiceDescriptor } from '../grpc/service.js'
+import { createStreamTransport } from '../broker/transport.js'
 import { hostVariables } from '../handshake/env.js'
-import { type HandshakeLine, type ParsedLine, parseLine } from '../handshake/line.js'
+import type { HandshakeLine } from '../handshake/line.js'
 import { childLogger } from '../log.js'
 import { loadEngine } from '../mux/engines.js'
-import type { CreateMuxer, MuxerStats } from '../mux/muxer.js'
+import type { CreateMuxer } from '../mux/muxer.js'
+import { findProgram } from '../process/diagnose.js'
 import { pluginEnvironment } from '../process/environment.js'
-import { type ChildProcessHandle, type Exit, spawnProcess } from '../process/spawn.js'
-import { type Broker, createBroker } from '../services/broker.js'
-import { type PingOptions, healthService, ping } from '../services/health.js'
-import { terminate } from '../process/terminate.js'
-import { settlesWithin, waitFor } from '../signal.js'
-import { type FirstLine, readFirstLine } from '../stream/first-line.js'
-import { closePlugin } from './close.js'
-import {
-  type PluginFacts,
-  endedBeforeHandshake,
-  exitedBeforeHandshake,
-  handshakeTimeout,
-  junkInsteadOfHandshake,
-  malformedHandshake,
-  pluginClosed,
-  pluginExited,
-  streamLost,
-  versionMismatch,
-  wrongTransport
-} from './errors.js'
+import { type ChildProcessHandle, spawnProcess } from '../process/spawn.js'
+import { type Certificate, createCertificate, parseCertificate, tlsOptions } from '../security/certificate.js'
+import { verifyFile } from '../security/checksum.js'
+import { settlesWithin } from '../signal.js'
+import { atExit } from '../stream/socket-exit.js'
+import { createSocketDir } from '../stream/socket-dir.js'
+import { removeStaleSocket, sweepSockets } from '../stream/socket-sweep.js'
+import { checkConnection, onOneSocket, onSockets } from './connect.js'
+import type { PluginFacts } from './errors.js'
+import { handshake, isOnStream } from './handshake.js'
 import { type LaunchOptions, type ResolvedLaunchOptions, resolveLaunchOptions } from './options.js'
+import { type Plugin, createPlugin } from './plugin.js'
 import { capturePluginOutput } from './plugin-log.js'
-
-/** A running plugin. */
-export interface Plugin extends AsyncDisposable {
-  readonly name: string
-  readonly pid: number
-  /** The version of the application's protocol that both ends speak. */
-  readonly version: number
-  /** Serves services to the plugin, and dials those it serves besides its main ones. */
-  readonly broker: Broker
-  /** For grpc-js clients of the plugin's main services: pass it as `channelOverride`. */
-  readonly channel: ChannelInterface
-  /**
-   * A typed client of one of the plugin's main services.
-   * @throws `ERR_CONFIG_INVALID` when `versions` was given and the version in use does not have the service
-   */
-  dispense<S extends ServiceDescriptor>(service: S): Client<S>
-  /** Asks the plugin's health service. @throws `ERR_CALL_FAILED` when it is not serving or gone */
-  ping(options?: PingOptions): Promise<void>
-  /** What the session carries now and has carried: for dashboards, and for finding leaks. */
-  stats(): SessionStats
-  /**
-   * Ends the plugin in order: refuses new calls, lets calls in flight end (`graceMs`), asks it to shut down, waits for
-   * it to leave, then SIGTERM, then SIGKILL to its process group. Safe to repeat: the same promise.
-   */
-  close(): Promise<void>
-  /** Ends the plugin and its process group now, with SIGKILL. Resolves once it is gone. Safe to repeat. */
-  kill(): Promise<void>
-  /**
-   * Settles when the process has ended, however it came to that. Never rejects. Awaiting it does not keep this process
-   * running: an idle plugin never does.
-   */
-  readonly exited: Promise<Exit>
-  /** Settles when the process has ended and all that belonged to it is released; otherwise like {@link exited}. */
-  readonly closed: Promise<void>
-}
-
-export interface SessionStats extends MuxerStats {
-  /** Dials of the plugin that wait for the host to accept their ID. */
-  readonly waitingDials: number
-}
+import { reattachConfig } from '../handshake/reattach.js'
 
 /**
- * Starts a plugin as a child process and connects to it over one stream.
+ * Starts a plugin as a child process and connects to it.
  *
  *     starting --> ready --> closing --> closed
  *        |           |                      ^
@@ -81,304 +30,193 @@ export interface SessionStats extends MuxerStats {
  *     failed
  *
  * The plugin does not keep the host's event loop alive while no call is in flight; when the host ends, however it ends,
- * the plugin ends too.
- * @throws `ERR_CONFIG_*` before anything is started; `ERR_PROCESS_SPAWN`, `ERR_PROCESS_EXITED`, `ERR_HANDSHAKE_*` with
- * nothing left behind; the signal's reason
+ * the plugin ends too. (One of go-plugin on transport `socket` does not notice that its host was killed with SIGKILL.)
+ * @throws `ERR_CONFIG_*` and `ERR_SECURITY_CHECKSUM` before anything is started; `ERR_PROCESS_SPAWN`,
+ * `ERR_PROCESS_EXITED`, `ERR_HANDSHAKE_*`, `ERR_SECURITY_CERTIFICATE`, `ERR_SOCKET_CONNECT` with nothing left behind; the
+ * signal's reason
  */
 export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
   const options = resolveLaunchOptions(launchOptions)
-  options.signal?.throwIfAborted()
+  const { signal, transport } = options
+  signal?.throwIfAborted()
   const [program, ...args] = options.command
   options.logger.debug({ plugin: options.name, path: program, args }, 'starting plugin')
   // The engine loads while the child starts.
   const loading = loadEngine(options.muxer)
   loading.catch(() => {})
-  const child = await spawnProcess({
-    command: options.command,
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: pluginEnvironment({
-      from: process.env,
-      inherit: options.inheritEnv,
-      own: options.env,
-      protocol: hostVariables({
-        ...options.handshake,
-        versions: [...options.versions.keys()],
-        stream: options.stream
-      })
-    }),
-    stream: options.stream,
-    stdin: options.stdin
-  })
-  const identity = { plugin: options.name, pid: child.pid }
-  const logger = childLogger(options.logger, identity)
-  logger.debug({}, 'plugin started')
-  const plugin: PluginFacts = { name: options.name, pid: child.pid, log: capturePluginOutput(child, logger) }
+  const certificate =
+    options.autoMtls && transport !== 'stream' ? await createCertificate({ curve: options.curve }) : undefined
+  const sockets = transport === 'stream' ? undefined : await openSockets(options)
+  let child: ChildProcessHandle
   try {
-    const line = await handshake(child, plugin, options)
+    child = await spawnPlugin(options, certificate, sockets?.path)
+  } catch (error) {
+    sockets?.remove()
+    throw error
+  }
+  const logger = childLogger(options.logger, { plugin: options.name, pid: child.pid })
+  logger.debug({}, 'plugin started')
+  const facts: PluginFacts = {
+    name: options.name,
+    pid: child.pid,
+    log: capturePluginOutput(child, logger, options.onOutput)
+  }
+  let line: HandshakeLine | undefined
+  try {
+    line = await handshake(child, facts, options)
     logger.debug({ stream: line.network, wires: line.wires, version: line.appVersion }, 'handshake')
     const createMuxer = await loading
-    options.signal?.throwIfAborted()
-    return connect(child, plugin, line, createMuxer, options)
+    signal?.throwIfAborted()
+    facts.log.passOn(isOnStream(line))
+    if (!isOnStream(line)) {
+      const { network, address, appVersion } = line
+      logger.debug({ network, address, version: appVersion }, "plugin speaks go-plugin's own protocol")
+      return await connectSockets({ child, facts, line, createMuxer, certificate, sockets, options })
+    }
+    sockets?.remove()
+    return connectStream(child, facts, line, createMuxer, options)
   } catch (error) {
     child.kill('SIGKILL', { group: true })
-    child.stream.destroy()
+    child.stream?.destroy()
     // A process that may not be signalled (sudo) ends with its stream, if it is a plugin at all.
     await settlesWithin(child.exited, 5000)
+    await releaseSockets(sockets, line)
     throw error
   }
 }
 
-/** Waits for the line and checks all that it says. The process may be left running when this rejects. */
-async function handshake(
-  child: ChildProcessHandle,
-  plugin: PluginFacts,
-  options: ResolvedLaunchOptions
-): Promise<HandshakeLine> {
-  const { startTimeoutMs, signal } = options
-  const junk: string[] = []
-  const parse = (text: string): ParsedLine | undefined => {
-    const parsed = parseLine(text)
-    if (parsed === undefined) junk.push(text)
-    return parsed
-  }
-  const settled = new AbortController()
-  const reading = readFirstLine(child.stream, { parse, signal: settled.signal })
-  // The process may be gone while something it started still holds the stream open.
-  const exited = child.exited.then(async (exit) => {
-    if (await settlesWithin(reading, 500)) return reading
-    throw exitedBeforeHandshake(plugin, exit, junk)
+/** Starts the process, once it is known to be the one that is meant. */
+async function spawnPlugin(
+  options: ResolvedLaunchOptions,
+  certificate: Certificate | undefined,
+  socketDir: string | undefined
+): Promise<ChildProcessHandle> {
+  const { command, cwd, checksum, transport, signal } = options
+  const usesSockets = transport !== 'stream'
+  const stream = transport === 'auto' || transport === 'stream' ? options.stream : undefined
+  const env = pluginEnvironment({
+    from: process.env,
+    inherit: options.inheritEnv,
+    own: options.env,
+    protocol: hostVariables({
+      ...options.handshake,
+      versions: [...options.versions.keys()],
+      stream,
+      ...(usesSockets && {
+        ports: options.ports,
+        multiplex: transport !== 'socket',
+        clientCertificate: certificate?.certPem,
+        socketDir,
+        socketGroup: options.socketGroup
+      })
+    })
   })
-  const elsewhere = plugin.log.otherHandshake.then((line) => {
-    throw wrongTransport(
-      plugin,
-      `answered on stdout with network "${line.network}": it does not know the stream`,
-      'It speaks the sockets of go-plugin, which this release does not; use a plugin built with this package.'
-    )
-  })
-  const first: FirstLine<ParsedLine> = await waitFor(Promise.race([reading, exited, elsewhere]), {
-    signal,
-    timeoutMs: startTimeoutMs,
-    onTimeout: () => handshakeTimeout(plugin, startTimeoutMs, junk)
-  }).finally(() => settled.abort())
-  if (first.junk.length > 0) {
-    const lines = first.junk.slice(0, 20)
-    const { name, pid } = plugin
-    options.logger.debug(
-      { plugin: name, pid, lines, count: first.junk.length },
-      'skipped before the handshake'
-    )
+  if (checksum !== undefined) {
+    const file = checksum.file ?? findProgram({ command, cwd, env }) ?? command[0]
+    await verifyFile(file, checksum, signal === undefined ? {} : { signal })
   }
-  switch (first.t) {
-    case 'line':
-      return checkLine(first.value, child, plugin, options)
-    case 'overflow':
-      throw junkInsteadOfHandshake(plugin, first.junk)
-    case 'end': {
-      // The end of the stream is seen before the end of the process; a plugin that goes tells why on stderr.
-      if (await settlesWithin(child.exited, 2000)) {
-        throw exitedBeforeHandshake(plugin, await child.exited, first.junk)
-      }
-      throw endedBeforeHandshake(plugin, first.junk)
-    }
-  }
+  return spawnProcess({ command, cwd, env, stream: stream ?? 'none', stdin: options.stdin })
 }
 
-async function checkLine(
-  parsed: ParsedLine,
+function connectStream(
   child: ChildProcessHandle,
-  plugin: PluginFacts,
-  options: ResolvedLaunchOptions
-): Promise<HandshakeLine> {
-  if ('malformed' in parsed) throw malformedHandshake(plugin, parsed.malformed)
-  const line = parsed.ok
-  if (line.network !== options.stream) {
-    throw wrongTransport(
-      plugin,
-      `answered with network "${line.network}" where the stream is ${options.stream}`,
-      'The plugin speaks another transport, such as the sockets of go-plugin, which this release does not.'
-    )
-  }
-  if (line.protocol !== 'grpc') {
-    throw wrongTransport(plugin, `speaks ${line.protocol}, not gRPC`, 'Only gRPC plugins can be launched.')
-  }
-  if (!options.versions.has(line.appVersion)) {
-    // The plugin has said on stderr which versions it knows: let that arrive before the process is stopped.
-    child.stream.destroy()
-    if (!(await settlesWithin(child.exited, 1000))) child.kill('SIGKILL', { group: true })
-    await child.exited
-    throw versionMismatch(plugin, [...options.versions.keys()], line)
-  }
-  if (!options.wires.some((wire) => line.wires.includes(wire))) {
-    throw wrongTransport(
-      plugin,
-      `offers the wires ${line.wires.join(', ') || '(none)'}, the host ${options.wires.join(', ')}`,
-      'Update the older of the two ends, or allow more wires in the host.'
-    )
-  }
-  return line
-}
-
-/** From the handshake on: the session, the broker, and the plugin object. */
-function connect(
-  child: ChildProcessHandle,
-  plugin: PluginFacts,
+  facts: PluginFacts,
   line: HandshakeLine,
   createMuxer: CreateMuxer,
   options: ResolvedLaunchOptions
 ): Plugin {
-  const logger = childLogger(options.logger, { plugin: plugin.name, pid: plugin.pid })
-  const stopping = new AbortController()
-  const hold = createHold(child)
-  /** Why the host itself ended the connection, once it has. */
-  let ended: PluginError | undefined
-  let closing: Promise<void> | undefined
-
-  const route = createStreamRoute(() => muxer, { ...options, logger })
-  const muxer = createMuxer(child.stream, {
-    role: 'client',
-    onSubstream: (substream) => route.receive(substream),
-    logger
-  })
-  const broker = createBroker({
-    route,
-    peerName: plugin.name,
-    maxMessageBytes: options.maxMessageBytes,
-    onBusy: (busy) => (busy ? hold.take() : hold.release()),
-    isOver: () => muxer.over,
-    explainLoss,
-    logger
-  })
-  // The host's main server: what the plugin can ping.
-  broker.accept(0, [healthService(stopping.signal)])
-  const main = broker.dial(0)
-  // Calls of our own, which go on while those of users are drained. Connects when first used.
-  const control = broker.dial(0)
-  logger.debug({ version: line.appVersion }, 'using plugin')
-
-  /** The death of the process explains the loss of the stream, and is seen a little later than it. */
-  async function explainLoss(cause: Error | undefined): Promise<Error> {
-    if (ended !== undefined) return ended
-    if (await settlesWithin(child.exited, 1000)) return ended ?? pluginExited(plugin, await child.exited)
-    return streamLost(plugin, cause)
-  }
-
-  const closed = child.exited.then(async (exit) => {
-    const crashed = ended === undefined
-    // Its last answers may still be on their way through the stream.
-    await settlesWithin(muxer.closed, 1000)
-    logger[crashed ? 'warn' : 'debug']({ exitCode: exit.code, signal: exit.signal }, 'plugin exited')
-    ended ??= pluginExited(plugin, exit)
-    cut(ended)
-    await muxer.closed
-    stopping.abort()
-  })
-
-  // A plugin that ends the stream must leave; one that does not is made to. Closing has a ladder of its own.
-  void muxer.closed.then(async (reason) => {
-    if (ended === undefined && reason !== undefined) logger.warn({ err: reason }, 'the stream was lost')
-    if (closing !== undefined) return
-    await terminate(child, {
-      exitMs: options.exitTimeoutMs,
-      termMs: options.termTimeoutMs,
-      onStep: (signal) =>
-        logger.warn({ signal }, 'plugin ended the stream but does not leave: sending a signal')
-    })
-  })
-
-  /** Ends the session. A process that may not be signalled (sudo) ends with it. */
-  function cut(reason: PluginError): void {
-    // Calls that are still open end with the reason before the substreams below them go.
-    broker.abort(reason)
-    muxer.abort(reason)
-  }
-
-  /** Somebody awaits this: the process must not end for want of anything else to do. */
-  async function holding(ending: Promise<void>): Promise<void> {
-    hold.take()
-    try {
-      await ending
-    } finally {
-      hold.release()
-    }
-  }
-
-  async function close(): Promise<void> {
-    stopping.abort()
-    await closePlugin({
-      child,
-      broker,
-      control,
-      options,
-      logger,
-      reason: pluginClosed(plugin, 'closed'),
-      cut,
-      setEnded: (reason) => {
-        ended ??= reason
-      }
-    })
-    await closed
-  }
-
-  const versionServices = options.versions.get(line.appVersion)
-
-  const self: Plugin = {
-    name: plugin.name,
-    pid: plugin.pid,
+  const { plugin } = createPlugin({
+    facts,
+    process: child,
     version: line.appVersion,
-    broker,
-    channel: main.channel,
-    dispense(service) {
-      if (
-        versionServices !== undefined &&
-        !versionServices.some((known) => known.typeName === service.typeName)
-      ) {
-        throw new PluginError(
-          'ERR_CONFIG_INVALID',
-          `version ${line.appVersion} of plugin ${plugin.name} does not have ${service.typeName}`,
-          {
-            plugin: plugin.name,
-            hint: `It has: ${versionServices.map((known) => known.typeName).join(', ')}. Look at plugin.version first.`
-          }
-        )
-      }
-      return main.dispense(service)
+    connect: () => {
+      const transport = createStreamTransport('client', options)
+      // The handshake has come on it.
+      transport.start(child.stream!, createMuxer)
+      return transport
     },
-    ping: (pingOptions) => ping(control, pingOptions),
-    stats: () => ({ ...muxer.stats(), waitingDials: route.waiting }),
-    close() {
-      closing ??= holding(close())
-      return closing
-    },
-    async kill() {
-      ended ??= pluginClosed(plugin, 'killed')
-      child.kill('SIGKILL', { group: true })
-      cut(ended)
-      await holding(closed)
-    },
-    exited: child.exited,
-    closed,
-    [Symbol.asyncDispose]: () => self.close()
-  }
-  return self
+    options,
+    reattachConfig: undefined
+  })
+  return plugin
 }
 
-/** An idle plugin must not keep the host running; calls in flight, and whoever awaits its end, must. */
-function createHold(child: ChildProcessHandle): { take(): void; release(): void } {
-  let holders = 0
-  child.unref()
-  child.stream.unref()
-  return {
-    take() {
-      holders += 1
-      if (holders > 1) return
-      child.ref()
-      child.stream.ref()
-    },
-    release() {
-      holders -= 1
-      if (holders > 0) return
-      child.unref()
-      child.stream.unref()
+interface SocketPlugin {
+  readonly child: ChildProcessHandle
+  readonly facts: PluginFacts
+  readonly line: HandshakeLine
+  readonly createMuxer: CreateMuxer
+  readonly certificate: Certificate | undefined
+  readonly sockets: Sockets | undefined
+  readonly options: ResolvedLaunchOptions
+}
+
+async function connectSockets(started: SocketPlugin): Promise<Plugin> {
+  const { child, facts, line, createMuxer, certificate, sockets, options } = started
+  const { network, address, appVersion } = line
+  const main = { network: network === 'tcp' ? 'tcp' : 'unix', address } as const
+  const tls =
+    certificate === undefined ? undefined : tlsOptions(certificate, parseCertificate(line.certificate ?? '')!)
+  const place = { main, tls, peerGone: child.exited, dir: sockets?.path, options }
+  keepReading(child, facts)
+  // A plugin that nobody asked for it does without, whatever it says.
+  const multiplexed = line.multiplex === true && options.transport !== 'socket'
+  const connect = multiplexed
+    ? await onOneSocket(place, facts, createMuxer, options.signal)
+    : onSockets(place)
+  // A plugin of go-plugin on sockets of its own does not notice the end of its host.
+  const leave = options.outlive ? undefined : atExit(() => child.kill('SIGKILL', { group: true }))
+  const connected = createPlugin({
+    facts,
+    process: child,
+    version: appVersion,
+    connect,
+    options,
+    reattachConfig:
+      multiplexed || tls !== undefined ? undefined : reattachConfig(child.pid, appVersion, main),
+    release: async () => {
+      leave?.()
+      await releaseSockets(sockets, line)
     }
+  })
+  try {
+    await checkConnection(connected, facts, main, {
+      timeoutMs: options.startTimeoutMs,
+      signal: options.signal
+    })
+  } catch (error) {
+    await connected.plugin.kill()
+    throw error
   }
+  return connected.plugin
+}
+
+/** A stream that the plugin does not use: its standard output, which somebody has to read, or a spare descriptor. */
+function keepReading(child: ChildProcessHandle, { log }: PluginFacts): void {
+  if (child.stream === undefined) return
+  if (child.stdout === undefined) child.stream.on('data', (bytes: Buffer) => log.take('stdout', bytes))
+  else child.stream.destroy()
+}
+
+/** Where this plugin's unix sockets are: a directory of its own, unless the caller has named one. */
+interface Sockets {
+  readonly path: string
+  remove(): unknown
+}
+
+let swept: Promise<unknown> | undefined
+
+async function openSockets(options: ResolvedLaunchOptions): Promise<Sockets | undefined> {
+  if (process.platform === 'win32') return undefined
+  const { socketDir, socketGroup, outlive } = options
+  // What killed hosts have left, once for each process; nobody waits for it.
+  swept ??= sweepSockets(socketDir)
+  if (socketDir !== undefined) return { path: socketDir, remove: () => {} }
+  return outlive ? undefined : createSocketDir({ group: socketGroup })
+}
+
+/** Removes what the plugin may have left of its sockets; go-plugin's own leave theirs when they are killed. */
+async function releaseSockets(sockets: Sockets | undefined, line: HandshakeLine | undefined): Promise<void> {
+  if (line?.network === 'unix') await removeStaleSocket(line.address)
+  sockets?.remove()
 }

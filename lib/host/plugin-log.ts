@@ -1,12 +1,16 @@
-import type { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { type ErrorCode, errorCodes } from '../errors.js'
-import { type HandshakeLine, parseLine } from '../handshake/line.js'
+import { type ParsedLine, parseLine } from '../handshake/line.js'
 import { type LogLevel, type Logger, logLevels } from '../log.js'
 import { eachLine } from '../process/lines.js'
+import type { FirstLine } from '../stream/first-line.js'
 
 /** Last lines of stderr that errors quote, and the length at which a quoted line is cut. */
 const tailLines = 20
 const tailLineChars = 500
+
+/** How much may come on stdout ahead of the handshake line, as on the stream. */
+const maxJunkChars = 65_536
 
 /** What a plugin said on stderr about why it could not start: an error record whose `code` is about the handshake. */
 export interface PluginComplaint {
@@ -17,15 +21,33 @@ export interface PluginComplaint {
 }
 
 export interface PluginLog {
-  /** The last lines of stderr, oldest first. */
-  readonly tail: readonly string[]
+  /** The last lines of stderr, oldest first; undefined where somebody else reads it. */
+  readonly tail: readonly string[] | undefined
   /** The last complaint, if there was one. */
   readonly complaint: PluginComplaint | undefined
   /**
-   * Resolves with a handshake line found on stdout, where go-plugin's plugins print theirs. A pending promise does no
-   * harm: it is only raced.
+   * Resolves with the handshake line on stdout, where go-plugin's plugins print theirs, or what came instead of it. Never
+   * where there is no stdout: a pending promise does no harm, it is only raced.
    */
-  readonly otherHandshake: Promise<HandshakeLine>
+  readonly handshake: Promise<FirstLine<ParsedLine>>
+  /** The lines on stdout ahead of it so far, oldest first. */
+  readonly junk: readonly string[]
+  /**
+   * To be told whether stdout and stderr are what the plugin prints: then they are passed on, from their first byte. Where
+   * prints come another way, stdout was for the handshake and stderr is the log.
+   */
+  passOn(raw: boolean): void
+  /** Takes what the plugin printed, as it came through go-plugin's `plugin.GRPCStdio`. */
+  take(channel: 'stdout' | 'stderr', bytes: Uint8Array): void
+}
+
+/** The log of a plugin whose stdout and stderr go elsewhere. */
+export function detachedLog(
+  logger: Logger,
+  onOutput?: (channel: 'stdout' | 'stderr', bytes: Uint8Array) => void
+): PluginLog {
+  const nothing = { stdout: undefined, stderr: Readable.from([]) }
+  return { ...capturePluginOutput(nothing, logger, onOutput), tail: undefined }
 }
 
 /**
@@ -36,13 +58,14 @@ export interface PluginLog {
  */
 export function capturePluginOutput(
   child: { readonly stdout: Readable | undefined; readonly stderr: Readable },
-  logger: Logger
+  logger: Logger,
+  onOutput?: (channel: 'stdout' | 'stderr', bytes: Uint8Array) => void
 ): PluginLog {
   const tail: string[] = []
   let complaint: PluginComplaint | undefined
   let panicking = false
 
-  void eachLine(child.stderr, (line, partial) => {
+  function logError(line: string, partial: boolean): void {
     if (line === '') return
     if (tail.push(line.slice(0, tailLineChars)) > tailLines) tail.shift()
     const record = partial ? undefined : parseRecord(line)
@@ -53,28 +76,85 @@ export function capturePluginOutput(
     }
     panicking ||= /^(?:panic|fatal error): /.test(line)
     logger[textLevel(line) ?? (panicking ? 'error' : 'debug')]({ stream: 'stderr' }, line)
-  })
-  let foundHandshake: (line: HandshakeLine) => void
-  const otherHandshake = new Promise<HandshakeLine>((resolve) => {
-    foundHandshake = resolve
-  })
-  if (child.stdout !== undefined) {
-    let first = true
-    void eachLine(child.stdout, (line) => {
-      if (line === '') return
-      const parsed = first ? parseLine(line) : undefined
-      first = false
-      if (parsed !== undefined && 'ok' in parsed) foundHandshake(parsed.ok)
-      logger.info({ stream: 'stdout' }, line)
-    })
   }
+
+  function logPrint(line: string): void {
+    if (line !== '') logger.info({ stream: 'stdout' }, line)
+  }
+
+  void eachLine(child.stderr, logError)
+  const { stdout } = child
+  const search = searchHandshake(logPrint)
+  if (stdout !== undefined) void eachLine(stdout, search.onLine).then(search.onEnd)
+  const tap = onOutput === undefined ? undefined : createTap(child, onOutput)
+
+  const printed = { stdout: new PassThrough(), stderr: new PassThrough() }
+  void eachLine(printed.stdout, logPrint)
+  void eachLine(printed.stderr, logError)
 
   return {
     tail,
-    otherHandshake,
+    handshake: search.found,
+    junk: search.junk,
+    passOn: (raw) => tap?.(raw),
+    take(channel, bytes) {
+      printed[channel].write(bytes)
+      onOutput?.(channel, bytes)
+    },
     get complaint() {
       return complaint
     }
+  }
+}
+
+/** Holds what comes until it is known whether it is to be passed on. */
+function createTap(
+  { stdout, stderr }: { readonly stdout: Readable | undefined; readonly stderr: Readable },
+  onOutput: (channel: 'stdout' | 'stderr', bytes: Uint8Array) => void
+): (raw: boolean) => void {
+  const held: [channel: 'stdout' | 'stderr', bytes: Buffer][] = []
+  let heldBytes = 0
+  let raw: boolean | undefined
+  const onData = (channel: 'stdout' | 'stderr', bytes: Buffer): void => {
+    if (raw === true) return onOutput(channel, bytes)
+    if (raw === false || heldBytes >= maxJunkChars) return
+    held.push([channel, bytes])
+    heldBytes += bytes.length
+  }
+  stdout?.on('data', (bytes: Buffer) => onData('stdout', bytes))
+  stderr.on('data', (bytes: Buffer) => onData('stderr', bytes))
+  return (pass) => {
+    raw = pass
+    for (const [channel, bytes] of held.splice(0)) if (pass) onOutput(channel, bytes)
+  }
+}
+
+/** Looks for the handshake among the first lines of stdout; the others, and all later ones, go to `onPrint`. */
+function searchHandshake(onPrint: (line: string) => void) {
+  const junk: string[] = []
+  let junkChars = 0
+  let settled = false
+  let resolveFound: (first: FirstLine<ParsedLine>) => void
+  const found = new Promise<FirstLine<ParsedLine>>((resolve) => {
+    resolveFound = resolve
+  })
+  const settle = (first: FirstLine<ParsedLine>): void => {
+    settled = true
+    resolveFound(first)
+  }
+  return {
+    found,
+    junk,
+    onLine(line: string): void {
+      if (settled) return onPrint(line)
+      const parsed = parseLine(line)
+      if (parsed !== undefined) return settle({ t: 'line', value: parsed, junk })
+      onPrint(line)
+      if (line !== '') junk.push(line)
+      junkChars += line.length + 1
+      if (junkChars >= maxJunkChars) settle({ t: 'overflow', junk })
+    },
+    onEnd: () => settle({ t: 'end', junk })
   }
 }
 

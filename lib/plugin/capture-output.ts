@@ -1,4 +1,6 @@
+import { writeSync } from 'node:fs'
 import { Readable } from 'node:stream'
+import type { StdioChannel, StdioOutput } from '../services/stdio.js'
 
 /**
  * Keeps user code off a stream that is made of the plugin's own stdin and stdout. `process.stdout`, and with it `console`,
@@ -26,3 +28,64 @@ export function tolerateLostHost(): void {
 }
 
 function ignore(): void {}
+
+/** The write functions of a process whose prints go elsewhere. */
+interface RealOutput {
+  readonly stdout: NodeJS.WriteStream['write']
+  readonly stderr: NodeJS.WriteStream['write']
+}
+
+let real: RealOutput | undefined
+
+/**
+ * From now on what this process prints, by `console` or by `process.stdout` and `process.stderr`, goes to the host through
+ * go-plugin's `plugin.GRPCStdio`: standard output belongs to the handshake and nobody reads it afterwards, and standard
+ * error to the log. What is written to descriptors 1 and 2 past Node goes there still. When the process ends, what the
+ * host has not fetched is written to standard error: it may be the reason.
+ */
+export function captureOutput(output: StdioOutput): void {
+  const { stdout, stderr } = process
+  real = { stdout: stdout.write.bind(stdout), stderr: stderr.write.bind(stderr) }
+  redirect(stdout, 'stdout', output)
+  redirect(stderr, 'stderr', output)
+  process.on('uncaughtExceptionMonitor', (error) => {
+    // Go's hosts take everything after such a line for errors, the stack that Node prints among it.
+    writeLast(`panic: ${error instanceof Error ? error.message : String(error)}\n`)
+  })
+  process.on('exit', () => writeLast(output.takeRest().subarray(-lastBytes)))
+}
+
+/** How much of the last prints is written in the end: less than a pipe holds, because nobody may read it any more. */
+const lastBytes = 32_768
+
+function redirect(stream: NodeJS.WriteStream, channel: StdioChannel, output: StdioOutput): void {
+  type Callback = (error?: Error | null) => void
+  stream.write = (chunk: Uint8Array | string, encoding?: BufferEncoding | Callback, callback?: Callback) => {
+    const [named, done] = typeof encoding === 'function' ? [undefined, encoding] : [encoding, callback]
+    output.write(channel, typeof chunk === 'string' ? Buffer.from(chunk, named) : chunk)
+    if (done !== undefined) process.nextTick(done)
+    return true
+  }
+}
+
+function writeLast(text: string | Uint8Array): void {
+  try {
+    if (text.length > 0) writeSync(2, typeof text === 'string' ? Buffer.from(text) : text)
+  } catch {
+    // The host is gone, or does not read.
+  }
+}
+
+/** Writes to the standard output that the process was started with. Resolves once it has left. */
+export function writeStdout(text: string): Promise<void> {
+  const write = real?.stdout ?? process.stdout.write.bind(process.stdout)
+  return new Promise((resolve) => {
+    write(text, () => resolve())
+  })
+}
+
+/** Writes to the standard error that the process was started with: the log. */
+export function writeLog(text: string): void {
+  const write = real?.stderr ?? process.stderr.write.bind(process.stderr)
+  write(text)
+}

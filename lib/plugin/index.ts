@@ -3,6 +3,7 @@ import { readEnvironment } from '../handshake/env.js'
 import { guardStdio } from './capture-output.js'
 
 export { type ServedPlugin, serve } from './serve.js'
+export { type TestedPlugin, serveTest } from './serve-test.js'
 export type { ServeOptions, ServicesFactory } from './options.js'
 export { type PluginLoggerOptions, createPluginLogger } from './logger.js'
 export * from '../shared.js'

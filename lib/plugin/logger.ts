@@ -1,3 +1,4 @@
+import { writeLog } from './capture-output.js'
 import { type LogFields, type LogLevel, type Logger, logLevels, silentLogger } from '../log.js'
 
 export interface PluginLoggerOptions {
@@ -16,7 +17,7 @@ export function createPluginLogger(options: PluginLoggerOptions = {}): Logger {
   const logger: Logger = { ...silentLogger }
   for (const level of logLevels.slice(logLevels.indexOf(lowest))) {
     logger[level] = (fields, message) => {
-      process.stderr.write(formatRecord(level, message, fields, name))
+      writeLog(formatRecord(level, message, fields, name))
     }
   }
   return logger

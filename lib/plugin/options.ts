@@ -7,6 +7,7 @@ import { type Handshake, checkHandshake, resolveVersions } from '../handshake/ve
 import { type Logger, checkLogger, silentLogger } from '../log.js'
 import { type Engine, engines } from '../mux/engines.js'
 import type { Broker } from '../services/broker.js'
+import type { Curve } from '../security/certificate.js'
 import { checkDuration } from '../signal.js'
 
 /** Makes the plugin's main services, once the host is known. The broker reaches what the host serves. */
@@ -23,6 +24,18 @@ interface CommonServeOptions extends BrokerOptions {
   readonly wires?: readonly Wire[]
   /** The yamux implementation of this end. Default `libp2p`. */
   readonly muxer?: Engine
+  /**
+   * What the plugin listens on where its host wants a socket: a unix socket, or a port of 127.0.0.1 from the host's range.
+   * Default `unix`; `tcp` on Windows, as go-plugin.
+   */
+  readonly network?: 'unix' | 'tcp'
+  /** Curve of the certificate, where the host asks for mutual TLS. Default `P-521`, as go-plugin. */
+  readonly curve?: Curve
+  /**
+   * On transport `socket`: how long after the end of its host the plugin waits for another one to reattach, in ms, before
+   * it ends too. Default 10000. `Infinity`: for ever, as go-plugin.
+   */
+  readonly orphanTimeoutMs?: number
   /**
    * How long calls in flight may go on once the plugin is asked to end, in ms. Default 1000: the host waits 2000 for
    * the process to leave.
@@ -46,7 +59,8 @@ export type ServeOptions = CommonServeOptions &
     | { readonly versions: Readonly<Record<number, ServicesFactory>>; readonly services?: never }
   )
 
-export interface ResolvedServeOptions extends Required<Omit<CommonServeOptions, 'onStop'>> {
+export interface ResolvedServeOptions extends Required<Omit<CommonServeOptions, 'onStop' | 'curve'>> {
+  readonly curve: Curve | undefined
   readonly versions: ReadonlyMap<number, ServicesFactory>
   readonly onStop: () => void | Promise<void>
 }
@@ -67,11 +81,16 @@ export function resolveServeOptions(options: ServeOptions): ResolvedServeOptions
     maxMessageBytes: checkBytes('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024 * 1024),
     wires: checkWires(options.wires ?? wires),
     muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
+    network: checkChoice('network', options.network ?? defaultNetwork, ['unix', 'tcp'] as const),
+    curve: options.curve,
+    orphanTimeoutMs: checkDuration('orphanTimeoutMs', options.orphanTimeoutMs ?? 10_000),
     graceMs: checkDuration('graceMs', options.graceMs ?? 1000),
     onStop: options.onStop ?? (() => {}),
     stopTimeoutMs: checkDuration('stopTimeoutMs', options.stopTimeoutMs ?? 500),
     logger: options.logger ?? silentLogger
   }
 }
+
+const defaultNetwork = process.platform === 'win32' ? 'tcp' : 'unix'
 
 const none: ServicesFactory = () => []

@@ -1,32 +1,27 @@
 import { basename } from 'node:path'
-import type { Duplex } from 'node:stream'
-import { createStreamRoute } from '../broker/on-stream.js'
 import { type ErrorFacts, PluginError, isPluginError } from '../errors.js'
+import type { ServiceBinding } from '../grpc/handler.js'
 import { cookieProblem } from '../handshake/cookie.js'
-import {
-  type PluginEnvironment,
-  type StreamKind,
-  clearEnvironment,
-  readEnvironment
-} from '../handshake/env.js'
+import { type PluginEnvironment, clearEnvironment, readEnvironment } from '../handshake/env.js'
 import { formatLine } from '../handshake/line.js'
 import { answerVersion } from '../handshake/version.js'
+import type { Logger } from '../log.js'
 import { loadEngine } from '../mux/engines.js'
 import { type Broker, createBroker } from '../services/broker.js'
 import { controllerService } from '../services/controller.js'
 import { type PingOptions, healthService, ping } from '../services/health.js'
 import { settlesWithin } from '../signal.js'
-import { openFd } from '../stream/fd.js'
-import { openStdio } from '../stream/stdio.js'
-import { tolerateLostHost } from './capture-output.js'
+import { tolerateLostHost, writeLog } from './capture-output.js'
+import { type Endpoint, openEndpoint } from './endpoint.js'
 import { formatRecord } from './logger.js'
 import { type ResolvedServeOptions, type ServeOptions, resolveServeOptions } from './options.js'
+import { watchForOrphan } from './orphan.js'
 
 /** How long servers may take to close once their calls are over or have had their time, in ms. */
 const drainedMs = 100
 
-/** How long the session may take to end in order once everything in it has been closed, in ms. */
-const sessionCloseMs = 200
+/** How long connections may take to end in order once everything on them has been closed, in ms. */
+const transportCloseMs = 200
 
 /** A plugin that has been announced to its host. */
 export interface ServedPlugin {
@@ -36,18 +31,22 @@ export interface ServedPlugin {
   readonly broker: Broker
   /** Aborted when the plugin begins to end: on Shutdown, SIGTERM, `stop()` and when the host is gone. */
   readonly stopping: AbortSignal
-  /** Asks the host's health service. @throws `ERR_CALL_FAILED` when it is gone */
+  /**
+   * Asks the host's health service.
+   * @throws `ERR_CALL_FAILED` when it is gone; `ERR_BROKER_REFUSED` on go-plugin's sockets, where hosts have none
+   */
   ping(options?: PingOptions): Promise<void>
   /** Ends the plugin from inside: calls in flight get `graceMs`, then the process exits. Never settles. */
   stop(): Promise<never>
 }
 
 /**
- * Makes this process a plugin: checks that a host started it, opens the stream, offers the services and answers the
- * handshake. Resolves once the host can call; from then on the process lives as long as the stream: it exits with code 0
- * after Shutdown, SIGTERM, or within a second of the stream's end, and ignores SIGINT, which is for the host to decide.
+ * Makes this process a plugin: checks that a host started it, opens the stream, or a socket for hosts that set none,
+ * offers the services and answers the handshake. Resolves once the host can call. From then on the process lives as long
+ * as its host: it exits with code 0 after Shutdown, SIGTERM, or within a second of the stream's end, and ignores SIGINT,
+ * which is for the host to decide.
  *
- * Started by hand it explains itself on stderr and exits with code 1.
+ * Started by hand it explains itself on stderr and exits with code 1; so it does when it cannot work with its host.
  * @throws `ERR_CONFIG_*`, and what the services function throws
  */
 export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
@@ -57,72 +56,116 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
   checkCookie(options, environment)
   clearEnvironment(process.env, handshake.cookieKey)
   tolerateLostHost()
+  warnOfOddities(environment, logger)
 
   const loading = loadEngine(options.muxer)
   loading.catch(() => {})
-  const { stream, network, address } = openStream(environment)
   const own = [...options.versions.keys()]
   const version = answerVersion(own, environment.versions)
-  if (!environment.versions.includes(version)) {
+  if (environment.versions.length > 0 && !environment.versions.includes(version)) {
     // The line holds one version only; the host shows its user this list.
     complain('ERR_HANDSHAKE_VERSION', 'no protocol version in common with the host', { versions: own })
   }
+  const endpoint = await openEndpoint({ environment, options, createMuxer: await loading }).catch(refuse)
+  const served = startServing(endpoint, version, options)
+  process.on('SIGTERM', () => void leave('SIGTERM'))
+  void served.ended.then(() => process.exit(0))
 
-  let announced = false
-  let ending: Promise<never> | undefined
-  const route = createStreamRoute(() => (announced ? session : notYet()), { ...options, logger })
-  // Reads from now on, so that a host which is gone is noticed whatever happens below. Nothing is sent before the line,
-  // because nothing can be dialled and the host does not know of us.
-  const createMuxer = await loading
-  const session = createMuxer(stream, {
-    role: 'server',
-    onSubstream: (substream) => route.receive(substream),
-    logger
+  await served.offer()
+  const line = formatLine({ ...endpoint.line, appVersion: version, protocol: 'grpc', wires: options.wires })
+  await endpoint.announce(`${line}\n`)
+  served.announced()
+  process.on('SIGINT', () => logger.debug({}, 'SIGINT is left to the host'))
+  if (endpoint.transport.kind !== 'stream') {
+    watchForOrphan(
+      () => endpoint.connected,
+      options.orphanTimeoutMs,
+      () => void leave('the host is gone')
+    )
+  }
+  logger.debug({ version, transport: endpoint.transport.kind }, 'plugin serves')
+
+  /** Whatever of the plugin's own is still open, the process must not outlive its host. */
+  function leave(why: string): Promise<never> {
+    served.stop(why)
+    return new Promise<never>(() => {})
+  }
+
+  const { broker, stopping } = served
+  return { version, broker, stopping, ping: served.ping, stop: () => leave('stop() was called') }
+}
+
+/** A plugin's services on an endpoint. */
+export interface Serving {
+  readonly broker: Broker
+  readonly stopping: AbortSignal
+  ping(options?: PingOptions): Promise<void>
+  /** Makes the services and offers them. @throws what the services function throws, and then it is all over */
+  offer(): Promise<void>
+  /** To be told that the host knows where to find the plugin: from then on it can be dialled. */
+  announced(): void
+  /** Begins the end, once. */
+  stop(why: string): void
+  /** Settles when everything has been closed. Never rejects. */
+  readonly ended: Promise<void>
+}
+
+/** Serves one version on an endpoint. Notices from now on when the host goes. */
+export function startServing(endpoint: Endpoint, version: number, options: ResolvedServeOptions): Serving {
+  const { logger } = options
+  const { transport } = endpoint
+  const stopping = new AbortController()
+  let isAnnounced = false
+  let failed = false
+  let settle: () => void
+  const ended = new Promise<void>((resolve) => {
+    settle = resolve
   })
   const broker = createBroker({
-    route,
+    transport,
     peerName: 'host',
     maxMessageBytes: options.maxMessageBytes,
-    isOver: () => session.over,
+    mayDial: () => {
+      if (!isAnnounced) throw notYet()
+    },
     explainLoss: () => Promise.resolve(hostGone()),
     logger
   })
-  const stopping = new AbortController()
   const control = broker.dial(0)
-  void session.closed.then((reason) => {
-    logger.debug({ err: reason }, 'the stream has ended')
-    return stop('the stream has ended')
+  void transport.closed.then((reason) => {
+    logger.debug({ err: reason }, 'the connection to the host has ended')
+    stop('the connection to the host has ended')
   })
-  process.on('SIGTERM', () => void stop('SIGTERM'))
-  process.on('SIGINT', () => logger.debug({}, 'SIGINT is left to the host'))
 
-  try {
-    broker.accept(0, [
-      ...(await options.versions.get(version)!(broker)),
-      healthService(stopping.signal),
-      controllerService(() => void stop('the host asked for it'))
-    ])
-  } catch (error) {
-    // A caller that catches this keeps its process, and the host must not wait for it.
-    session.abort(hostGone())
-    throw error
-  }
-  stream.write(
-    `${formatLine({ appVersion: version, network, address, protocol: 'grpc', wires: options.wires })}\n`
-  )
-  announced = true
-  logger.debug({ version, stream: network }, 'plugin serves')
-
-  function stop(why: string): Promise<never> {
-    ending ??= end(why)
-    return ending
+  async function offer(): Promise<void> {
+    try {
+      const services: ServiceBinding[] = [
+        ...(await options.versions.get(version)!(broker)),
+        healthService(stopping.signal),
+        controllerService(() => stop('the host asked for it'))
+      ]
+      services.push(...endpoint.services(services))
+      broker.accept(0, services)
+    } catch (error) {
+      // A caller that catches this keeps its process, and the host must not wait for it.
+      failed = true
+      broker.abort(hostGone())
+      transport.abort(hostGone())
+      throw error
+    }
   }
 
-  async function end(why: string): Promise<never> {
+  function stop(why: string): void {
+    if (stopping.signal.aborted || failed) return
     logger.debug({ why }, 'plugin ends')
     stopping.abort(hostGone())
-    if (!session.over) {
+    void end().then(settle)
+  }
+
+  async function end(): Promise<void> {
+    if (!transport.over) {
       await settlesWithin(broker.drain(hostGone(), control), options.graceMs)
+      endpoint.end()
       await broker.closeServers(drainedMs)
     }
     broker.abort(hostGone())
@@ -132,17 +175,19 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
     if (!(await settlesWithin(stopped, options.stopTimeoutMs))) {
       logger.warn({ ms: options.stopTimeoutMs }, 'onStop takes too long: leaving without it')
     }
-    await session.close({ timeoutMs: sessionCloseMs })
-    // Whatever of the plugin's own is still open, the process must not outlive its host.
-    process.exit(0)
+    await transport.close({ timeoutMs: transportCloseMs })
   }
 
   return {
-    version,
     broker,
     stopping: stopping.signal,
     ping: (pingOptions) => ping(control, pingOptions),
-    stop: () => stop('stop() was called')
+    offer,
+    announced() {
+      isAnnounced = true
+    },
+    stop,
+    ended
   }
 }
 
@@ -155,29 +200,22 @@ function checkCookie(options: ResolvedServeOptions, environment: PluginEnvironme
   process.exit(1)
 }
 
-/** The stream in the form the host named, and how the line names it. A plugin that has none cannot go on. */
-function openStream({ stream, badStream }: PluginEnvironment): {
-  readonly stream: Duplex
-  readonly network: StreamKind
-  readonly address: string
-} {
-  try {
-    if (stream?.kind === 'fd') return { stream: openFd(stream.fd), network: 'fd', address: String(stream.fd) }
-    if (stream?.kind === 'stdio') return { stream: openStdio(), network: 'stdio', address: '-' }
-    throw new PluginError(
-      'ERR_HANDSHAKE_TRANSPORT',
-      badStream === undefined
-        ? 'the host offers no stream (PLUGIN_STREAM is not set)'
-        : `the host offers a stream that this plugin does not know: ${JSON.stringify(badStream.slice(0, 100))}`,
-      {
-        hint: 'Launch the plugin with a host built with this package; the sockets of go-plugin are not spoken yet.'
-      }
-    )
-  } catch (error) {
-    if (!isPluginError(error)) throw error
-    complain(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint })
-    process.exit(1)
+/** A host's variables that cannot be meant as they are, and without which the plugin can do. */
+function warnOfOddities({ badVersions, badMultiplex }: PluginEnvironment, logger: Logger): void {
+  if (badVersions.length > 0) {
+    const versions = badVersions.slice(0, 10).map((text) => text.slice(0, 50))
+    logger.warn({ versions }, 'the host lists protocol versions that are no numbers')
   }
+  if (badMultiplex !== undefined) {
+    logger.warn({ value: badMultiplex.slice(0, 50) }, 'PLUGIN_MULTIPLEX_GRPC is not a bool: taken for false')
+  }
+}
+
+/** The plugin cannot work with this host: says so, and ends. */
+function refuse(error: unknown): never {
+  if (!isPluginError(error)) throw error
+  complain(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint })
+  process.exit(1)
 }
 
 /** Says on stderr, in a form the host understands, why the plugin cannot work with it. */
@@ -186,7 +224,7 @@ function complain(
   message: string,
   fields: ErrorFacts & { versions?: readonly number[] } = {}
 ): void {
-  process.stderr.write(formatRecord('error', message, { code, ...fields }))
+  writeLog(formatRecord('error', message, { code, ...fields }))
 }
 
 function hostGone(): PluginError {
@@ -195,8 +233,8 @@ function hostGone(): PluginError {
   })
 }
 
-function notYet(): never {
-  throw new PluginError('ERR_BROKER_CLOSED', 'the host cannot be called before serve() has resolved', {
+function notYet(): PluginError {
+  return new PluginError('ERR_BROKER_CLOSED', 'the host cannot be called before serve() has resolved', {
     hint: 'Call the host from a handler, or after `await serve(...)`, not while the services are being made.'
   })
 }

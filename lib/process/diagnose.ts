@@ -45,8 +45,7 @@ function inDirectory(cwd: string | undefined): Finding | undefined {
 
 function inProgram(code: string, options: Attempt): Finding | undefined {
   if (code !== 'ENOENT' && code !== 'EACCES') return undefined
-  const [file] = options.command
-  const path = file.includes('/') ? resolve(options.cwd ?? '.', file) : searchPath(file, options)
+  const path = findProgram(options)
   const stat = path === undefined ? undefined : statOf(path)
   if (path === undefined || stat === undefined) return notFound(path, options.env['PATH'])
 
@@ -61,6 +60,12 @@ function inProgram(code: string, options: Attempt): Finding | undefined {
     }
   }
   return code === 'ENOENT' ? inInterpreter(path) : notPermitted(path, mode)
+}
+
+/** The file that would be started; undefined when a name without a slash is not found in PATH. */
+export function findProgram(options: Attempt): string | undefined {
+  const [file] = options.command
+  return file.includes('/') ? resolve(options.cwd ?? '.', file) : searchPath(file, options)
 }
 
 function notFound(path: string | undefined, searched: string | undefined): Finding {

@@ -15,8 +15,10 @@ export interface SpawnOptions {
   readonly cwd?: string | undefined
   /** The whole environment: nothing is inherited. */
   readonly env: Readonly<Record<string, string>>
-  /** `fd`: one more stdio slot, a socket on descriptor 3. `stdio`: the child's standard input and output. */
-  readonly stream: 'fd' | 'stdio'
+  /**
+   * `fd`: one more stdio slot, a socket on descriptor 3. `stdio`: the child's standard input and output. `none`: neither.
+   */
+  readonly stream: 'fd' | 'stdio' | 'none'
   /** Standard input where it is not the stream. Default `ignore`: the null device. */
   readonly stdin?: 'ignore' | 'inherit' | undefined
   /** How long `exited` waits for output pipes that outlive the process. Default 1000. */
@@ -24,17 +26,24 @@ export interface SpawnOptions {
 }
 
 /** A process that was started, as far as the host deals with it. */
-export interface ChildProcessHandle {
-  readonly pid: number
-  /** The stream between host and plugin, with half-close. It belongs to the caller, who reads, ends and unrefs it. */
-  readonly stream: RefDuplex
+export interface ChildProcessHandle extends ProcessHandle {
+  /**
+   * The stream between host and plugin, with half-close. It belongs to the caller, who reads, ends and unrefs it.
+   * undefined where none was asked for.
+   */
+  readonly stream: RefDuplex | undefined
   /** What the process prints, for someone to read all the time; undefined where standard output is the stream. */
   readonly stdout: Readable | undefined
   readonly stderr: Readable
+}
+
+/** A process, however it came to be. */
+export interface ProcessHandle {
+  readonly pid: number
   /**
-   * Settles once the process is reaped (then what is left of its process group is killed) and its output pipes have
-   * ended, at most `drainMs` later: a process outside the group may hold them open, and so does a reader that stopped.
-   * They are destroyed then. Never rejects.
+   * Settles once the process has ended. Never rejects. A child is reaped then, what is left of its process group has been
+   * killed, and its output pipes have ended, at most `drainMs` later: a process outside the group may hold them open,
+   * and so does a reader that stopped. They are destroyed then.
    */
   readonly exited: Promise<Exit>
   /**
@@ -77,10 +86,15 @@ export async function spawnProcess(options: SpawnOptions): Promise<ChildProcessH
 
 function slots({ stream, stdin = 'ignore' }: SpawnOptions): StdioOptions {
   if (stream === 'stdio') return ['pipe', 'pipe', 'pipe']
+  if (stream === 'none') return [stdin, 'pipe', 'pipe']
   return [stdin, 'pipe', 'pipe', process.platform === 'win32' ? 'overlapped' : 'pipe']
 }
 
-function superviseChild(child: ChildProcess, kind: 'fd' | 'stdio', drainMs: number): ChildProcessHandle {
+function superviseChild(
+  child: ChildProcess,
+  kind: SpawnOptions['stream'],
+  drainMs: number
+): ChildProcessHandle {
   const [stdin, stdout, stderr, slot] = child.stdio as unknown as [Socket | null, Socket, Socket, Socket?]
   const outputs = kind === 'stdio' ? [stderr] : [stdout, stderr]
   for (const emitter of [child, stdin, stdout, stderr, slot]) emitter?.on('error', () => {})
@@ -120,7 +134,7 @@ function superviseChild(child: ChildProcess, kind: 'fd' | 'stdio', drainMs: numb
 
   return {
     pid,
-    stream: kind === 'stdio' ? joinHalves(stdout, stdin as Socket) : (slot as Socket),
+    stream: kind === 'stdio' ? joinHalves(stdout, stdin as Socket) : slot,
     stdout: kind === 'stdio' ? undefined : stdout,
     stderr,
     exited,

@@ -28,9 +28,11 @@ const clockSkewMs = 30_000
 
 const hashes = { 'P-256': 'SHA-256', 'P-384': 'SHA-384', 'P-521': 'SHA-512' } as const
 
+export type Curve = keyof typeof hashes
+
 export interface CertificateOptions {
   /** Default `P-521`, as go-plugin; `P-256` is the most widely understood. */
-  readonly curve?: keyof typeof hashes
+  readonly curve?: Curve | undefined
 }
 
 /** A key and the self-signed certificate for it, which lives as long as the process that made it. */

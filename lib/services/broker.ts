@@ -1,8 +1,10 @@
 import type { CallCredentials, ChannelInterface } from '@grpc/grpc-js'
-import type { Acceptance, Route } from '../broker/route.js'
+import { GRPCBroker, GRPCStdio } from '#proto/goplugin/goplugin.js'
+import type { Acceptance } from '../broker/route.js'
+import type { Transport } from '../broker/transport.js'
 import { brokerClosed, checkId } from '../broker/errors.js'
 import { type ErrorCode, PluginError, isPluginError } from '../errors.js'
-import { type StreamChannel, createChannel } from '../grpc/channel.js'
+import { type Connect, type StreamChannel, createChannel } from '../grpc/channel.js'
 import { type Client, createClient } from '../grpc/client.js'
 import { type ServiceImplementation, type ServiceBinding, implement } from '../grpc/handler.js'
 import { type GrpcServer, createGrpcServer } from '../grpc/server.js'
@@ -14,6 +16,12 @@ import { checkDuration } from '../signal.js'
 export interface Served extends AsyncDisposable {
   /** What the other side dials: send it there in a message. */
   readonly id: number
+  /**
+   * Settles once the other side can dial the ID: at once on the stream, and on sockets when this side listens and has said
+   * where. Nobody has to wait for it: a dial that comes early waits itself. Rejects with `ERR_SOCKET_LISTEN` or
+   * `ERR_BROKER_CLOSED`, which is logged as well.
+   */
+  readonly ready: Promise<void>
   /**
    * Takes no more connections and calls, lets calls in flight end for at most `graceMs` (5000), then ends them.
    * Safe to repeat. Rejects with `ERR_CONFIG_INVALID` for a `graceMs` that is no duration.
@@ -43,7 +51,8 @@ export interface DialOptions {
 
 /**
  * Joins services of one process to callers in the other, by number. Both sides can serve and dial, as often and in
- * any order as they like: each dial is a substream of the one stream.
+ * any order as they like. Each dial is a substream of the one stream, or of the plugin's socket on `socket-mux`, and a
+ * connection to a socket of that ID on `socket`.
  */
 export interface Broker {
   /** A fresh broker ID of this side: 1, 2, 3 and so on. */
@@ -69,16 +78,16 @@ export interface Broker {
 }
 
 export interface BrokerSetup {
-  readonly route: Route
+  readonly transport: Pick<Transport, 'route' | 'over' | 'isLost'>
   /** How messages name the other process. */
   readonly peerName: string
   /** Limit of one message, both ways, in bytes. */
   readonly maxMessageBytes: number
   /** Told when this side begins to have calls in flight, its own or the other side's, and when it has none left. */
   readonly onBusy?: (busy: boolean) => void
-  /** Whether the session below is over. */
-  readonly isOver: () => boolean
-  /** Asked why the session was lost. */
+  /** Asked before each dial; throws where it is too early. */
+  readonly mayDial?: () => void
+  /** Asked why the transport was lost. */
   readonly explainLoss: (cause: Error | undefined) => Promise<Error>
   readonly logger: Logger
 }
@@ -97,7 +106,8 @@ export interface OwnedBroker extends Broker {
 }
 
 export function createBroker(setup: BrokerSetup): OwnedBroker {
-  const { route, peerName, maxMessageBytes, logger } = setup
+  const { transport, peerName, maxMessageBytes, logger } = setup
+  const { route } = transport
   const servers = new Set<GrpcServer>()
   const channels = new Set<StreamChannel>()
   const idleWaiters = new Set<() => void>()
@@ -127,11 +137,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
   async function explainLoss(cause: Error | undefined): Promise<Error> {
     const known = isPluginError(cause) ? cause : undefined
     if (known !== undefined && !lostWithSession.has(known.code)) return known
-    // The end of a substream is seen a moment before the end of the session that caused it.
-    await new Promise((resolve) => {
-      setImmediate(resolve)
-    })
-    if (setup.isOver()) {
+    if (await transport.isLost()) {
       return setup.explainLoss(known?.code === 'ERR_SESSION_CLOSED' ? asError(known.cause) : cause)
     }
     if (cause === undefined) {
@@ -147,7 +153,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
 
   /** A connection that failed is dialled again by the next call; one that the other side closed is not. */
   const mayRedial = (reason: Error): boolean => {
-    return !closed && !setup.isOver() && !isPluginError(reason, 'ERR_STREAM_CLOSED')
+    return !closed && !transport.over && !isPluginError(reason, 'ERR_STREAM_CLOSED')
   }
 
   function accept(id: number, services: readonly ServiceBinding[]): Served {
@@ -160,8 +166,12 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     })
     const acceptance: Acceptance = route.accept(id, (connection) => server.serve(connection))
     servers.add(server)
+    acceptance.ready.catch((error: unknown) => {
+      logger.warn({ brokerId: id, err: error }, 'a broker ID cannot be dialled')
+    })
     const served: Served = {
       id,
+      ready: acceptance.ready,
       async close({ graceMs = 5000 } = {}) {
         checkDuration('graceMs', graceMs)
         acceptance.close()
@@ -185,12 +195,17 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     dial(id, options = {}) {
       checkId(id)
       if (closed) throw brokerClosed(id)
-      const channel = createChannel(() => route.dial(id), {
+      const connect: Connect = (signal) => {
+        setup.mayDial?.()
+        return route.dial(id, signal)
+      }
+      const channel = createChannel(connect, {
         target: `${peerName}:${id}`,
         maxReceiveBytes: maxMessageBytes,
         maxSendBytes: maxMessageBytes,
         ...options,
         onBusy,
+        backgroundPaths,
         explainLoss,
         mayRedial,
         logger
@@ -237,6 +252,12 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     }
   }
 }
+
+/** Calls that last as long as the plugin: go-plugin's own streams. */
+const backgroundPaths: ReadonlySet<string> = new Set([
+  GRPCBroker.methods.startStream.path,
+  GRPCStdio.methods.streamStdio.path
+])
 
 /** What a connection fails with when the session below it is lost, or when nothing more is known. */
 const lostWithSession: ReadonlySet<ErrorCode> = new Set([

@@ -39,6 +39,8 @@ export interface StdioOutput {
   end(): void
   /** Bytes that nobody will read. */
   readonly dropped: number
+  /** Takes what no reader has taken yet, of both channels in the order of printing: for the last words of a process. */
+  takeRest(): Buffer
   /**
    * Reads until `end()` or the signal; each message goes to one of the readers there are, and to no other one
    * later. The order within a channel is kept.
@@ -103,6 +105,10 @@ export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput
 
     get dropped() {
       return dropped
+    },
+
+    takeRest() {
+      return Buffer.concat(blocks.splice(0).map(({ bytes, length }) => bytes.subarray(0, length)))
     },
 
     async *read(signal) {

@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { PluginError } from '../errors.js'
 
 /**
- * Names of our unix sockets: `plugin-mx-SPACE-PID-RANDOM`. All of go-plugin's begin with `plugin`. `SPACE`
- * stands for this machine and its process IDs: in a directory that containers share, a process ID says
- * nothing of another's.
+ * Names of our unix sockets and of directories for them: `plugin-mx-SPACE-PID-RANDOM`. All of go-plugin's
+ * begin with `plugin`. `SPACE` stands for this machine and its process IDs: in a directory that containers
+ * share, a process ID says nothing of another's.
  */
 export interface SocketName {
   readonly space: string
@@ -22,11 +22,30 @@ const pattern = /^plugin-mx-([0-9a-f]{6})-([1-9]\d{0,9})-[0-9a-f]{12}$/
  */
 export const longestPathBytes = process.platform === 'linux' ? 107 : 103
 
-/** A new path in `dir`. @throws `ERR_CONFIG_INVALID` when it would be too long */
+/**
+ * A new path in `dir`. In a directory of ours the name is short, because that of the directory says it all.
+ * @throws `ERR_CONFIG_INVALID` when it would be too long
+ */
 export function newSocketPath(dir: string): string {
-  const path = join(dir, `plugin-mx-${processSpace()}-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const owned = parseSocketName(basename(dir)) !== undefined
+  const path = join(dir, owned ? `plugin${randomBytes(5).toString('hex')}` : newName())
   checkPathLength(path)
   return path
+}
+
+/**
+ * A new path in `dir` for a directory of sockets, which a Go plugin's fit into too: `plugin` and up to ten
+ * digits.
+ * @throws `ERR_CONFIG_INVALID` when they would be too long
+ */
+export function newSocketDirPath(dir: string): string {
+  const path = join(dir, newName())
+  checkPathLength(join(path, 'plugin0123456789'))
+  return path
+}
+
+function newName(): string {
+  return `plugin-mx-${processSpace()}-${process.pid}-${randomBytes(6).toString('hex')}`
 }
 
 /** @throws `ERR_CONFIG_INVALID` */

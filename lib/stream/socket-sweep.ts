@@ -1,20 +1,21 @@
-import { lstat, readdir, unlink } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseSocketName, processSpace } from './socket-path.js'
+import { longestPathBytes, parseSocketName, processSpace } from './socket-path.js'
 
 /** A socket is bound a moment before it listens; one this young may be just that. */
 const youngestMs = 60_000
 
 /**
- * Removes socket files that killed processes of this package left in `dir` (default: the temporary
- * directory), and returns their paths. A plugin calls it once, when it starts to listen on unix sockets.
- * Never rejects.
+ * Removes sockets and directories of sockets that killed processes of this package left in `dir` (default:
+ * the temporary directory), and returns their paths. To be called once, before a process makes sockets of its
+ * own. Never rejects.
  *
- * A file is removed only when all of this holds: its name is exactly one of ours, from this machine and
- * container; it is a socket, of this user, older than a minute; the process in its name is gone; and a
- * connection to it is refused.
+ * Something is removed only when all of this holds: its name is exactly one of ours, from this machine and
+ * container; it belongs to this user and is older than a minute; the process in its name is gone; and it is a
+ * socket which refuses a connection, or a real directory in which everything is such a socket.
  */
 export async function sweepSockets(dir: string = tmpdir()): Promise<string[]> {
   const uid = process.getuid?.()
@@ -28,15 +29,55 @@ export async function sweepSockets(dir: string = tmpdir()): Promise<string[]> {
     const path = join(dir, name)
     try {
       const found = await lstat(path)
-      if (!found.isSocket() || found.uid !== uid || Date.now() - found.mtimeMs < youngestMs) continue
-      if (!(await isRefused(path))) continue
-      await unlink(path)
-      removed.push(path)
+      if (found.uid !== uid || Date.now() - found.mtimeMs < youngestMs) continue
+      if (found.isDirectory() ? await removeDeadDir(path) : await removeDead(path, found)) removed.push(path)
     } catch {
       // Another process sweeps too and was faster, or it may not be removed.
     }
   }
   return removed
+}
+
+/**
+ * Removes the main socket of a plugin that has ended: go-plugin leaves its own behind when it is killed, and
+ * always where connections are multiplexed (`server.go`). Only a socket of this user that refuses a
+ * connection is removed, wherever the plugin said that it listens. Returns whether that was so; never
+ * rejects.
+ */
+export async function removeStaleSocket(path: string): Promise<boolean> {
+  try {
+    const found = await lstat(path)
+    return found.uid === process.getuid?.() && (await removeDead(path, found))
+  } catch {
+    return false
+  }
+}
+
+/** Removes a socket on which nobody listens. */
+async function removeDead(path: string, found: Stats): Promise<boolean> {
+  if (!(await isDead(path, found))) return false
+  await unlink(path)
+  return true
+}
+
+/**
+ * Removes a directory together with its sockets, if there is nothing else in it and nobody listens on any.
+ */
+async function removeDeadDir(path: string): Promise<boolean> {
+  const entries = (await readdir(path)).map((name) => join(path, name))
+  for (const entry of entries) {
+    if (!(await isDead(entry, await lstat(entry)))) return false
+  }
+  for (const entry of entries) await unlink(entry)
+  await rmdir(path)
+  return true
+}
+
+async function isDead(path: string, found: Stats): Promise<boolean> {
+  if (!found.isSocket() || !(await isRefused(path))) return false
+  // The answer may have come from one that has taken its place.
+  const now = await lstat(path)
+  return now.ino === found.ino && now.dev === found.dev
 }
 
 function isAlive(pid: number): boolean {
@@ -50,6 +91,8 @@ function isAlive(pid: number): boolean {
 
 /** Whether nobody listens. A listener whose queue is full gives EAGAIN, one of another user EACCES. */
 function isRefused(path: string): Promise<boolean> {
+  // Node connects to as much of the path as is possible, which is another path.
+  if (Buffer.byteLength(path) > longestPathBytes) return Promise.resolve(false)
   return new Promise((resolve) => {
     const socket = connect(path)
     const settle = (refused: boolean): void => {

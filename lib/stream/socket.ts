@@ -11,6 +11,8 @@ import { tmpdir } from 'node:os'
 import { once } from 'node:events'
 import { PluginError } from '../errors.js'
 import { checkDuration, waitFor } from '../signal.js'
+import type { RefGroup } from './ref-group.js'
+import { atExit } from './socket-exit.js'
 import { groupId } from './socket-group.js'
 import { checkPathLength, newSocketPath } from './socket-path.js'
 
@@ -20,7 +22,7 @@ export interface SocketAddress {
   readonly address: string
 }
 
-/** A listening socket. It keeps the process alive until it is closed. */
+/** A listening socket. It keeps the process running until it is closed, unless its `refs` say otherwise. */
 export interface SocketListener extends SocketAddress {
   /**
    * Takes no more connections and removes the socket's file; connections stay. Safe to repeat; never rejects.
@@ -48,22 +50,21 @@ export interface ListenSocketOptions {
   /** Ports, both included, tried upward. Default 0 and 0: the system picks one, as go-plugin. */
   readonly minPort?: number | undefined
   readonly maxPort?: number | undefined
+  /** Decides whether listening keeps the process running; connections are the callee's. Default: it does. */
+  readonly refs?: RefGroup | undefined
 }
 
 /**
  * Listens on a socket of its own.
  * @throws `ERR_CONFIG_INVALID` for an option that cannot be, a path that is too long among them;
- * `ERR_HANDSHAKE_TRANSPORT` when the system refuses
+ * `ERR_SOCKET_LISTEN` when the system refuses
  */
 export async function listenSocket(options: ListenSocketOptions): Promise<SocketListener> {
   return options.kind === 'tcp' ? listenTcp(options) : listenUnix(options)
 }
 
-async function listenUnix({
-  dir = tmpdir(),
-  group,
-  onConnection
-}: ListenSocketOptions): Promise<SocketListener> {
+async function listenUnix(options: ListenSocketOptions): Promise<SocketListener> {
+  const { dir = tmpdir(), group, onConnection, refs } = options
   if (process.platform === 'win32') {
     throw new PluginError('ERR_CONFIG_INVALID', 'unix sockets are not used on Windows', {
       hint: 'Listen on tcp.'
@@ -92,6 +93,7 @@ async function listenUnix({
     server.close()
     throw cannotListen(path, cause, 'Use a group that this user belongs to.')
   }
+  refs?.add(server)
   return listener(server, { network: 'unix', address: path }, removeAtExit(path, file))
 }
 
@@ -108,11 +110,8 @@ function restrictMode(): () => void {
   }
 }
 
-async function listenTcp({
-  minPort = 0,
-  maxPort = 0,
-  onConnection
-}: ListenSocketOptions): Promise<SocketListener> {
+async function listenTcp(options: ListenSocketOptions): Promise<SocketListener> {
+  const { minPort = 0, maxPort = 0, onConnection, refs } = options
   for (const port of [minPort, maxPort]) {
     if (Number.isInteger(port) && port >= 0 && port <= 0xffff) continue
     throw new PluginError('ERR_CONFIG_INVALID', `${String(port)} is not a port`, {
@@ -136,6 +135,7 @@ async function listenTcp({
       continue
     }
     const bound = server.address() as AddressInfo
+    refs?.add(server)
     return listener(server, { network: 'tcp', address: `127.0.0.1:${bound.port}` }, () => {})
   }
   throw cannotListen(
@@ -155,7 +155,7 @@ async function listening(server: Server, where: string): Promise<void> {
 
 function cannotListen(where: string, cause: unknown, hint: string): PluginError {
   const reason = cause instanceof Error ? cause.message : String(cause)
-  return new PluginError('ERR_HANDSHAKE_TRANSPORT', `cannot listen on ${where}: ${reason}`, { cause, hint })
+  return new PluginError('ERR_SOCKET_LISTEN', `cannot listen on ${where}: ${reason}`, { cause, hint })
 }
 
 function listener(server: Server, address: SocketAddress, remove: () => void): SocketListener {
@@ -172,18 +172,10 @@ function listener(server: Server, address: SocketAddress, remove: () => void): S
   }
 }
 
-/** Files to remove at exit. One listener for all: each accepted broker ID has a socket. */
-const removals = new Set<() => void>()
-
-function removeAll(): void {
-  for (const remove of removals) remove()
-}
-
 /** Returns what removes the file, which also happens at exit. Removes nothing but `file` itself. */
 function removeAtExit(path: string, file: Stats): () => void {
   const remove = (): void => {
-    if (!removals.delete(remove)) return
-    if (removals.size === 0) process.off('exit', removeAll)
+    if (!leave()) return
     try {
       const now = lstatSync(path)
       if (now.ino === file.ino && now.dev === file.dev) unlinkSync(path)
@@ -191,8 +183,7 @@ function removeAtExit(path: string, file: Stats): () => void {
       // Gone already.
     }
   }
-  if (removals.size === 0) process.on('exit', removeAll)
-  removals.add(remove)
+  const leave = atExit(remove)
   return remove
 }
 
@@ -207,7 +198,7 @@ export interface ConnectSocketOptions {
 
 /**
  * Connects to a listening socket. Resolves once the connection is there, with nothing read from it.
- * @throws `ERR_CONFIG_INVALID` for an address that cannot be, `ERR_HANDSHAKE_TRANSPORT` when nobody answers,
+ * @throws `ERR_CONFIG_INVALID` for an address that cannot be, `ERR_SOCKET_CONNECT` when nobody answers,
  * and the signal's reason
  */
 export async function connectSocket(options: ConnectSocketOptions): Promise<Socket> {
@@ -227,7 +218,7 @@ export async function connectSocket(options: ConnectSocketOptions): Promise<Sock
     socket.on('error', () => {}).destroy()
     signal?.throwIfAborted()
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new PluginError('ERR_HANDSHAKE_TRANSPORT', `cannot connect to ${network} ${address}: ${reason}`, {
+    throw new PluginError('ERR_SOCKET_CONNECT', `cannot connect to ${network} ${address}: ${reason}`, {
       cause,
       hint: 'Check that the other process still runs, and that this one may use the socket.'
     })

@@ -97,6 +97,7 @@ export namespace google.protobuf {
 /** Tells the other side where a broker ID is to be reached, and asks for it where one connection carries all. */
 export const GRPCBroker: {
     readonly typeName: "plugin.GRPCBroker";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Opened once by the host, for as long as both live; either side sends. */
         readonly startStream: {
@@ -112,6 +113,7 @@ export const GRPCBroker: {
 /** Controls the plugin's process. */
 export const GRPCController: {
     readonly typeName: "plugin.GRPCController";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Asks the plugin to end. */
         readonly shutdown: {
@@ -127,6 +129,7 @@ export const GRPCController: {
 /** What the plugin prints. */
 export const GRPCStdio: {
     readonly typeName: "plugin.GRPCStdio";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Opened once by the host: everything printed from then on, and nothing twice. */
         readonly streamStdio: {

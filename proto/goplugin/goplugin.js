@@ -497,8 +497,14 @@ export const ConnInfo = plugin.ConnInfo;
 export const Empty = plugin.Empty;
 export const StdioData = plugin.StdioData;
 
+const fileDescriptors = () => [
+    "Chdnb3BsdWdpbi9nb3BsdWdpbi5wcm90bxIGcGx1Z2luGhtnb29nbGUvcHJvdG9idWYvZW1wdHkucHJvdG8imwEKCENvbm5JbmZvEhIKCnNlcnZpY2VfaWQYASABKA0SDwoHbmV0d29yaxgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEiUKBWtub2NrGAQgASgLMhYucGx1Z2luLkNvbm5JbmZvLktub2NrGjIKBUtub2NrEg0KBWtub2NrGAEgASgIEgsKA2FjaxgCIAEoCBINCgVlcnJvchgDIAEoCSIHCgVFbXB0eSJ1CglTdGRpb0RhdGESKgoHY2hhbm5lbBgBIAEoDjIZLnBsdWdpbi5TdGRpb0RhdGEuQ2hhbm5lbBIMCgRkYXRhGAIgASgMIi4KB0NoYW5uZWwSCwoHSU5WQUxJRBAAEgoKBlNURE9VVBABEgoKBlNUREVSUhACMkMKCkdSUENCcm9rZXISNQoLU3RhcnRTdHJlYW0SEC5wbHVnaW4uQ29ubkluZm8aEC5wbHVnaW4uQ29ubkluZm8oATABMjoKDkdSUENDb250cm9sbGVyEigKCFNodXRkb3duEg0ucGx1Z2luLkVtcHR5Gg0ucGx1Z2luLkVtcHR5MkcKCUdSUENTdGRpbxI6CgtTdHJlYW1TdGRpbxIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoRLnBsdWdpbi5TdGRpb0RhdGEwAWIGcHJvdG8z",
+    "Chtnb29nbGUvcHJvdG9idWYvZW1wdHkucHJvdG8SD2dvb2dsZS5wcm90b2J1ZiIHCgVFbXB0eWIGcHJvdG8z"
+].map((base64) => Buffer.from(base64, "base64"));
+
 export const GRPCBroker = {
     typeName: "plugin.GRPCBroker",
+    fileDescriptors,
     methods: {
         startStream: {
             path: "/plugin.GRPCBroker/StartStream",
@@ -512,6 +518,7 @@ export const GRPCBroker = {
 
 export const GRPCController = {
     typeName: "plugin.GRPCController",
+    fileDescriptors,
     methods: {
         shutdown: {
             path: "/plugin.GRPCController/Shutdown",
@@ -525,6 +532,7 @@ export const GRPCController = {
 
 export const GRPCStdio = {
     typeName: "plugin.GRPCStdio",
+    fileDescriptors,
     methods: {
         streamStdio: {
             path: "/plugin.GRPCStdio/StreamStdio",

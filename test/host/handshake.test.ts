@@ -121,20 +121,38 @@ t.test('a banner before the line on stdio is skipped and logged', async (t) => {
   )
 })
 
-t.test('a plugin that prints its handshake on stdout is told from one that says nothing', async (t) => {
-  const error = await failure(fixtureOptions('plugin-go-style.mjs', { stream: 'fd' }))
-  t.match(error, { code: 'ERR_HANDSHAKE_TRANSPORT', message: /stdout/ })
-  const same = await failure(fixtureOptions('plugin-go-style.mjs', { stream: 'stdio' }))
-  t.match(same, { code: 'ERR_HANDSHAKE_TRANSPORT', message: /unix/ })
+t.test('a plugin that answers with a socket is refused where only the stream will do', async (t) => {
+  for (const stream of streamForms) {
+    const error = await failure(fixtureOptions('plugin-go-style.mjs', { transport: 'stream', stream }))
+    t.match(error, { code: 'ERR_HANDSHAKE_TRANSPORT', message: /unix/, hint: /auto/ })
+  }
 })
 
-t.test('a launcher that drops the extra descriptor is named in the error', async (t) => {
+t.test('a plugin that answers with a socket nobody listens on cannot be reached', async (t) => {
+  for (const stream of streamForms) {
+    const error = await failure(fixtureOptions('plugin-go-style.mjs', { stream }))
+    t.match(error, { code: 'ERR_SOCKET_CONNECT', message: /plugin-not-there/ })
+  }
+})
+
+t.test('behind a launcher that drops the extra descriptor', async (t) => {
   const options = fixtureOptions('plugin-echo.mjs')
   const script = `require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })
     .on('exit', (code) => process.exit(code))`
   const [node, ...args] = options.command
-  const error = await failure({ ...options, command: [node, '-e', script, ...args], stream: 'fd' })
-  t.match(error, { code: 'ERR_HANDSHAKE_TRANSPORT', hint: /stdio/ })
+  const behind = { ...options, command: [node, '-e', script, ...args] as const, stream: 'fd' } as const
+
+  t.test('a plugin that may only use the stream says what has happened', async (t) => {
+    const error = await failure({ ...behind, transport: 'stream' })
+    t.match(error, { code: 'ERR_HANDSHAKE_TRANSPORT', hint: /stdio/ })
+  })
+
+  t.test('a plugin answers on a socket where the host takes that too', async (t) => {
+    const plugin = await launch(behind)
+    t.equal(plugin.transport, 'socket-mux')
+    t.equal((await plugin.dispense(Echo).echo({ text: 'inside' })).text, 'inside')
+    await plugin.close()
+  })
 })
 
 t.test('a program known to forward only stdin and stdout gets the stream stdio by default', async (t) => {

@@ -78,10 +78,10 @@ t.test('a plugin cannot forge the names that the host gives its own fields', asy
 t.test('the tail keeps the last lines, bounded in number and length', async (t) => {
   const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`)
   const { log } = await captured({ stderr: `${lines.join('\n')}\n${'x'.repeat(10_000)}\n${last}` })
-  t.equal(log.tail.length, 20)
-  t.equal(log.tail.at(-1), 'the last line')
-  t.equal(log.tail.at(-2)!.length, 500)
-  t.equal(log.tail.at(0), 'line 82')
+  t.equal(log.tail!.length, 20)
+  t.equal(log.tail!.at(-1), 'the last line')
+  t.equal(log.tail!.at(-2)!.length, 500)
+  t.equal(log.tail!.at(0), 'line 82')
 })
 
 t.test('a complaint is an error record with one of our codes', async (t) => {
@@ -100,11 +100,32 @@ t.test('a complaint is an error record with one of our codes', async (t) => {
   }
 })
 
-t.test('a handshake line on stdout is noticed, but only as the first line', async (t) => {
+t.test('a handshake line on stdout is found behind other lines, which are logged', async (t) => {
   const line = '1|1|unix|/tmp/x|grpc|\n'
-  const { log } = await captured({ stdout: line + last })
-  t.match(await log.otherHandshake, { network: 'unix', address: '/tmp/x' })
-  const late = await captured({ stdout: `hello\n${line}${last}` })
-  const nothing = Symbol('nothing')
-  t.equal(await Promise.race([late.log.otherHandshake, Promise.resolve(nothing)]), nothing)
+  const { log, records } = await captured({ stdout: `hello\n${line}after\n`, stderr: last })
+  t.match(await log.handshake, {
+    t: 'line',
+    value: { ok: { network: 'unix', address: '/tmp/x' } },
+    junk: ['hello']
+  })
+  t.same(
+    records.filter(({ fields }) => fields['stream'] === 'stdout').map(({ message }) => message),
+    ['hello', 'after']
+  )
+})
+
+t.test('a malformed handshake line on stdout is told as such', async (t) => {
+  const { log } = await captured({ stdout: '1|1|carrier-pigeon|x|grpc|\n', stderr: last })
+  t.match(await log.handshake, { t: 'line', value: { malformed: /carrier-pigeon/ } })
+})
+
+t.test('stdout that ends, or goes on for too long, without a handshake is told', async (t) => {
+  t.match(await (await captured({ stdout: 'hello\n', stderr: last })).log.handshake, {
+    t: 'end',
+    junk: ['hello']
+  })
+  const banner = 'x'.repeat(1000) + '\n'
+  t.match(await (await captured({ stdout: banner.repeat(100), stderr: last })).log.handshake, {
+    t: 'overflow'
+  })
 })

@@ -60,8 +60,8 @@ for (const stream of streamForms) {
     })
     await t.rejects(plugin.dispense(Echo).echo({ text: 'x' }), PluginError)
     await plugin.exited
-    await logger.seen(({ level, message }) => level === 'warn' && message === 'the stream was lost')
-    const { fields } = logger.records.find(({ message }) => message === 'the stream was lost')!
+    await logger.seen(({ level, message }) => level === 'warn' && message === 'the connection was lost')
+    const { fields } = logger.records.find(({ message }) => message === 'the connection was lost')!
     t.match(fields['err'], { code: 'ERR_SESSION_PROTOCOL' })
   })
 

@@ -20,7 +20,7 @@ async function start(t: Test, command: readonly [string, ...string[]], options: 
   const child = await spawnProcess({ command, env, stream: 'fd', ...options })
   t.teardown(async () => {
     child.kill('SIGKILL', { group: true })
-    child.stream.destroy()
+    child.stream!.destroy()
     await child.exited
   })
   return child
@@ -156,8 +156,8 @@ for (const stream of ['fd', 'stdio'] as const) {
     const child = await start(t, shell(`exec cat ${from} ${to}`), { stream })
     t.equal(child.stdout === undefined, stream === 'stdio')
     const sent = randomBytes(8 * 2 ** 20)
-    child.stream.end(sent)
-    const received = await buffer(child.stream)
+    child.stream!.end(sent)
+    const received = await buffer(child.stream!)
     const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
     t.equal(digest(received), digest(sent))
     t.strictSame(await child.exited, { code: 0, signal: null })
@@ -166,31 +166,31 @@ for (const stream of ['fd', 'stdio'] as const) {
   await t.test(`a writer on ${stream} waits for a process that does not read`, async (t) => {
     const child = await start(t, shell(`read go ${from}; cat ${from} >/dev/null`), { stream })
     let [written, drained] = [0, false]
-    while (child.stream.write(Buffer.alloc(65_536)) && written < 1000) written++
-    child.stream.once('drain', () => (drained = true))
+    while (child.stream!.write(Buffer.alloc(65_536)) && written < 1000) written++
+    child.stream!.once('drain', () => (drained = true))
     t.ok(written < 1000, 'write() says stop')
     t.notOk(drained)
-    child.stream.write('\n')
-    child.stream.end()
+    child.stream!.write('\n')
+    child.stream!.end()
     await child.exited
-    t.ok(child.stream.writableFinished)
+    t.ok(child.stream!.writableFinished)
   })
 
   await t.test(`what a process wrote to ${stream} can be read after its end`, async (t) => {
     const child = await start(t, shell(`printf last ${to}; printf print >&2`), { stream })
     t.equal(await text(child.stderr), 'print')
     await child.exited
-    t.equal(await text(child.stream), 'last')
+    t.equal(await text(child.stream!), 'last')
   })
 
   await t.test(`writing on ${stream} to a process that is gone breaks nothing but the stream`, async (t) => {
     const child = await start(t, shell('exit 0'), { stream })
     await child.exited
-    const closed = new Promise<void>((resolve) => child.stream.once('close', resolve))
-    child.stream.write('x')
-    child.stream.write(Buffer.alloc(2 ** 20))
+    const closed = new Promise<void>((resolve) => child.stream!.once('close', resolve))
+    child.stream!.write('x')
+    child.stream!.write(Buffer.alloc(2 ** 20))
     await closed
-    t.ok(child.stream.destroyed)
+    t.ok(child.stream!.destroyed)
   })
 
   await t.test(`a host with an idle plugin on ${stream} ends when it was told not to wait`, async (t) => {
@@ -207,15 +207,15 @@ for (const stream of ['fd', 'stdio'] as const) {
 
 await t.test('half a close leaves the other half usable', async (t) => {
   const child = await start(t, shell('cat <&3 >/dev/null; printf "still here" >&3'))
-  child.stream.end('x')
-  t.equal(await text(child.stream), 'still here')
+  child.stream!.end('x')
+  t.equal(await text(child.stream!), 'still here')
 })
 
 await t.test('on stdio the process prints to stderr alone, which is captured', async (t) => {
   const child = await start(t, shell('echo out; echo err >&2'), { stream: 'stdio' })
   t.equal(child.stdout, undefined)
   t.equal(await text(child.stderr), 'err\n')
-  t.equal(await text(child.stream), 'out\n')
+  t.equal(await text(child.stream!), 'out\n')
 })
 
 await t.test('what is left of the process group goes with the process', async (t) => {

@@ -7,6 +7,8 @@ import { Echo } from '#proto/echo/v1/echo.js'
 import { Entry, FileLister, ListRequest, ListResponse } from '#proto/filelister/v1/filelister.js'
 import { ConnInfo, GRPCBroker, GRPCController, GRPCStdio, StdioData } from '#proto/goplugin/goplugin.js'
 import { Health, HealthCheckResponse } from '#proto/grpc/health/v1/health.js'
+import { ServerReflection } from '#proto/grpc/reflection/v1/reflection.js'
+import { ServerReflection as ServerReflectionAlpha } from '#proto/grpc/reflection/v1alpha/reflection.js'
 import { DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
 
@@ -30,6 +32,14 @@ await t.test('paths and kinds of the methods', async (t) => {
     [GRPCController, { shutdown: '/plugin.GRPCController/Shutdown' }],
     [GRPCStdio, { streamStdio: '/plugin.GRPCStdio/StreamStdio >' }],
     [Health, { check: '/grpc.health.v1.Health/Check', watch: '/grpc.health.v1.Health/Watch >' }],
+    [
+      ServerReflection,
+      { serverReflectionInfo: '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo <>' }
+    ],
+    [
+      ServerReflectionAlpha,
+      { serverReflectionInfo: '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo <>' }
+    ],
     [
       Echo,
       {

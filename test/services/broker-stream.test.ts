@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { GRPCBroker } from '#proto/goplugin/goplugin.js'
 import type { ConnInfo, ControlLink } from '../../lib/broker/control.js'
@@ -5,7 +6,7 @@ import { createSocketRoute } from '../../lib/broker/on-socket.js'
 import type { ConnectionListener } from '../../lib/broker/route.js'
 import { implement } from '../../lib/grpc/handler.js'
 import { brokerStreamService, openBrokerStream } from '../../lib/services/broker-stream.js'
-import { listenSocket } from '../../lib/stream/socket.js'
+import { type SocketAddress, connectSocket, listenSocket } from '../../lib/stream/socket.js'
 import { connectTo } from '../helpers/connection.js'
 
 const info = (serviceId: number): ConnInfo => ({ serviceId, network: 'unix', address: `/${serviceId}` })
@@ -177,11 +178,21 @@ t.test('a peer that does not answer at all hears the host none the less', async 
 t.test('the two ends join the routes of two processes', async (t) => {
   const { host, plugin } = pair(t)
   const listen = (onConnection: ConnectionListener) => listenSocket({ kind: 'unix', onConnection })
-  const routes = [createSocketRoute(host, { listen }), createSocketRoute(plugin, { listen })] as const
-  t.teardown(() => Promise.all(routes.map((route) => route.close())))
-  for (const [a, b] of [routes, [routes[1], routes[0]]] as const) {
-    const dialling = b.dial(1)
-    const { network, address } = await a.accept(1, () => {})
-    t.same(await dialling, { network, address })
+  const connect = (address: SocketAddress, signal: AbortSignal | undefined) =>
+    connectSocket({ ...address, signal })
+  const [a, b] = [host, plugin].map((link) => createSocketRoute({ link: () => link, listen, connect }))
+  t.teardown(async () => {
+    for (const route of [a!, b!]) {
+      route.close()
+      await route.closed
+    }
+  })
+  for (const [acceptor, dialler] of [
+    [a!, b!],
+    [b!, a!]
+  ] as const) {
+    const dialling = dialler.dial(1)
+    await acceptor.accept(1, (connection) => connection.end('hello')).ready
+    t.equal(await text(await dialling), 'hello')
   }
 })

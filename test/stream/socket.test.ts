@@ -2,7 +2,6 @@ import '../helpers/plain-children.js'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -10,14 +9,15 @@ import {
   readdirSync,
   rmSync,
   unlinkSync,
-  utimesSync,
   writeFileSync
 } from 'node:fs'
-import { type AddressInfo, type Server, type Socket, createServer } from 'node:net'
+import { type AddressInfo, Server, type Socket, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { type RefHandle, createRefGroup } from '../../lib/stream/ref-group.js'
+import { createSocketDir } from '../../lib/stream/socket-dir.js'
 import { groupId } from '../../lib/stream/socket-group.js'
 import {
   longestPathBytes,
@@ -25,7 +25,6 @@ import {
   parseSocketName,
   processSpace
 } from '../../lib/stream/socket-path.js'
-import { sweepSockets } from '../../lib/stream/socket-sweep.js'
 import { type ListenSocketOptions, connectSocket, listenSocket } from '../../lib/stream/socket.js'
 
 /** Short: the path of a socket has a limit. */
@@ -132,9 +131,34 @@ t.test('closing removes the file and takes nobody any more; connections stay', a
   await listener.close()
   await listener.close()
   t.notOk(existsSync(listener.address))
-  await t.rejects(connectSocket(listener), { code: 'ERR_HANDSHAKE_TRANSPORT', cause: { code: 'ENOENT' } })
+  await t.rejects(connectSocket(listener), { code: 'ERR_SOCKET_CONNECT', cause: { code: 'ENOENT' } })
   connection.end()
   t.equal(String(await buffer(accepted[0]!)), 'still here')
+})
+
+t.test('in a directory of ours the name is short', async (t) => {
+  const { path } = await createSocketDir({ dir: shortDir(t) })
+  const { address } = await listen(t, { kind: 'unix', dir: path })
+  t.match(basename(address), /^plugin[0-9a-f]{10}$/)
+})
+
+t.test('listening keeps the process running as the group says', async (t) => {
+  for (const kind of ['unix', 'tcp'] as const) {
+    const refs = createRefGroup()
+    const added: RefHandle[] = []
+    await listen(t, {
+      kind,
+      refs: {
+        ...refs,
+        add(handle) {
+          added.push(handle)
+          refs.add(handle)
+        }
+      }
+    })
+    t.equal(added.length, 1)
+    t.equal(added[0] instanceof Server, true)
+  }
 })
 
 t.test('a path that is too long is refused with its length, nothing being made', async (t) => {
@@ -163,7 +187,7 @@ function newName(dir: string): string {
 t.test('a directory that is not there, or may not be used, is named in the error', async (t) => {
   const dir = join(shortDir(t), 'none')
   await t.rejects(listen(t, { kind: 'unix', dir }), {
-    code: 'ERR_HANDSHAKE_TRANSPORT',
+    code: 'ERR_SOCKET_LISTEN',
     message: /none/,
     cause: { syscall: 'listen' }
   })
@@ -202,7 +226,7 @@ t.test('a tcp socket is on a free port of this machine only', async (t) => {
   t.equal(await text(await connectSocket(listener)), 'hello')
   await listener.close()
   await t.rejects(connectSocket(listener), {
-    code: 'ERR_HANDSHAKE_TRANSPORT',
+    code: 'ERR_SOCKET_CONNECT',
     cause: { code: 'ECONNREFUSED' }
   })
 })
@@ -213,7 +237,7 @@ t.test('ports are tried upward from the lowest, both ends included', async (t) =
   const port = Number(next.address.split(':')[1])
   t.ok(port > taken && port <= taken + 20, 'the one that is taken is passed over')
   await t.rejects(listen(t, { kind: 'tcp', minPort: taken, maxPort: taken }), {
-    code: 'ERR_HANDSHAKE_TRANSPORT',
+    code: 'ERR_SOCKET_LISTEN',
     cause: { cause: { code: 'EADDRINUSE' } }
   })
   await next.close()
@@ -293,105 +317,4 @@ t.test('names are ours only when they are exactly so', async (t) => {
   ]) {
     t.equal(parseSocketName(other), undefined, other)
   }
-})
-
-/** A process ID that was one and is none now. */
-async function deadPid(): Promise<number> {
-  const child = spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' })
-  await once(child, 'exit')
-  return child.pid!
-}
-
-const anHourAgo = new Date(Date.now() - 3_600_000)
-
-/** What a killed process leaves behind, with one thing changed for each refusal. */
-async function leave(
-  t: Test,
-  dir: string,
-  options: {
-    pid?: number
-    space?: string
-    name?: string
-    young?: boolean
-    listening?: boolean
-    kind?: 'file'
-  } = {}
-): Promise<string> {
-  const pid = options.pid ?? (await deadPid())
-  const random = Math.floor(Math.random() * 2 ** 40)
-    .toString(16)
-    .padStart(12, '0')
-  const path = join(dir, options.name ?? `plugin-mx-${options.space ?? processSpace()}-${pid}-${random}`)
-  if (options.kind === 'file') writeFileSync(path, '')
-  else if (options.listening === true) await bind(t, path)
-  else {
-    // Killed, so that nothing removes the file.
-    const child = spawn(
-      process.execPath,
-      [
-        '-e',
-        `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
-      ],
-      { stdio: 'ignore' }
-    )
-    await once(child, 'exit')
-  }
-  if (options.young !== true) utimesSync(path, anHourAgo, anHourAgo)
-  return path
-}
-
-async function bind(t: Test, path: string): Promise<Server> {
-  const server = createServer((connection) => connection.destroy()).listen(path)
-  t.teardown(() => server.close())
-  await once(server, 'listening')
-  return server
-}
-
-t.test('what a killed process left is swept', async (t) => {
-  const dir = shortDir(t)
-  const paths = [await leave(t, dir), await leave(t, dir)].sort()
-  t.same((await sweepSockets(dir)).sort(), paths)
-  t.same(readdirSync(dir), [])
-  t.same(await sweepSockets(join(dir, 'none')), [])
-})
-
-t.test('nothing else is', async (t) => {
-  const dir = shortDir(t)
-  const dead = await deadPid()
-  const kept = {
-    'of go-plugin': await leave(t, dir, { name: 'plugin1234567890' }),
-    'with an addition to its name': await leave(t, dir, {
-      name: `plugin-mx-${processSpace()}-${dead}-0123456789abc`
-    }),
-    'of another machine or container': await leave(t, dir, {
-      space: processSpace() === '000000' ? '000001' : '000000'
-    }),
-    'of a process that lives': await leave(t, dir, { pid: process.pid }),
-    'of a process that lives under another user': await leave(t, dir, { pid: 1 }),
-    'that is young': await leave(t, dir, { young: true }),
-    'that somebody listens on': await leave(t, dir, { listening: true }),
-    'that is no socket': await leave(t, dir, { kind: 'file' })
-  }
-  t.same(await sweepSockets(dir), [])
-  for (const [name, path] of Object.entries(kept)) t.ok(existsSync(path), name)
-})
-
-t.test('a socket of another user is left', async (t) => {
-  const dir = shortDir(t)
-  const path = await leave(t, dir)
-  const { getuid } = process
-  t.teardown(() => Object.assign(process, { getuid }))
-  Object.assign(process, { getuid: () => lstatSync(path).uid + 1 })
-  t.same(await sweepSockets(dir), [])
-  Object.assign(process, { getuid })
-  t.same(await sweepSockets(dir), [path])
-})
-
-t.test('one that may not be removed does not stop the sweep', async (t) => {
-  if (process.getuid?.() === 0) return t.comment('root may remove everything')
-  const dir = shortDir(t)
-  await leave(t, dir)
-  chmodSync(dir, 0o500)
-  t.teardown(() => chmodSync(dir, 0o700))
-  t.same(await sweepSockets(dir), [])
 })

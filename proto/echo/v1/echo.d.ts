@@ -118,6 +118,7 @@ export namespace FailResponse {
 /** One method of every kind, for tests, examples and measurements. */
 export const Echo: {
     readonly typeName: "echo.v1.Echo";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Answers with what it was sent. */
         readonly echo: {

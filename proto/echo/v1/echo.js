@@ -765,8 +765,13 @@ export const SleepResponse = echo.v1.SleepResponse;
 export const FailRequest = echo.v1.FailRequest;
 export const FailResponse = echo.v1.FailResponse;
 
+const fileDescriptors = () => [
+    "ChJlY2hvL3YxL2VjaG8ucHJvdG8SB2VjaG8udjEiLAoLRWNob1JlcXVlc3QSDAoEdGV4dBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMIjwKDEVjaG9SZXNwb25zZRIMCgR0ZXh0GAEgASgJEg8KB3BheWxvYWQYAiABKAwSDQoFaW5kZXgYAyABKA0iPQoNUmVwZWF0UmVxdWVzdBIMCgR0ZXh0GAEgASgJEg0KBWNvdW50GAIgASgNEg8KB3BheWxvYWQYAyABKAwiPwoPQ29sbGVjdFJlc3BvbnNlEgwKBHRleHQYASABKAkSDwoHcGF5bG9hZBgCIAEoDBINCgVjb3VudBgDIAEoDSIaCgxTbGVlcFJlcXVlc3QSCgoCbXMYASABKA0iDwoNU2xlZXBSZXNwb25zZSIsCgtGYWlsUmVxdWVzdBIMCgRjb2RlGAEgASgNEg8KB2RldGFpbHMYAiABKAkiDgoMRmFpbFJlc3BvbnNlMtkCCgRFY2hvEjMKBEVjaG8SFC5lY2hvLnYxLkVjaG9SZXF1ZXN0GhUuZWNoby52MS5FY2hvUmVzcG9uc2USOQoGUmVwZWF0EhYuZWNoby52MS5SZXBlYXRSZXF1ZXN0GhUuZWNoby52MS5FY2hvUmVzcG9uc2UwARI7CgdDb2xsZWN0EhQuZWNoby52MS5FY2hvUmVxdWVzdBoYLmVjaG8udjEuQ29sbGVjdFJlc3BvbnNlKAESNwoEQ2hhdBIULmVjaG8udjEuRWNob1JlcXVlc3QaFS5lY2hvLnYxLkVjaG9SZXNwb25zZSgBMAESNgoFU2xlZXASFS5lY2hvLnYxLlNsZWVwUmVxdWVzdBoWLmVjaG8udjEuU2xlZXBSZXNwb25zZRIzCgRGYWlsEhQuZWNoby52MS5GYWlsUmVxdWVzdBoVLmVjaG8udjEuRmFpbFJlc3BvbnNlYgZwcm90bzM="
+].map((base64) => Buffer.from(base64, "base64"));
+
 export const Echo = {
     typeName: "echo.v1.Echo",
+    fileDescriptors,
     methods: {
         echo: {
             path: "/echo.v1.Echo/Echo",

@@ -98,6 +98,7 @@ export namespace DisconnectHostServicesResponse {
 /** Lists directories that it cannot open itself: the plugin asks a service of the host, which it dials by broker ID. */
 export const FileLister: {
     readonly typeName: "filelister.v1.FileLister";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Tells the plugin under which broker ID the host serves `hostserve.v1.HostService`. */
         readonly establishHostServices: {

@@ -599,8 +599,13 @@ export const Entry = filelister.v1.Entry;
 export const DisconnectHostServicesRequest = filelister.v1.DisconnectHostServicesRequest;
 export const DisconnectHostServicesResponse = filelister.v1.DisconnectHostServicesResponse;
 
+const fileDescriptors = () => [
+    "Ch5maWxlbGlzdGVyL3YxL2ZpbGVsaXN0ZXIucHJvdG8SDWZpbGVsaXN0ZXIudjEiNAocRXN0YWJsaXNoSG9zdFNlcnZpY2VzUmVxdWVzdBIUCgxob3N0X3NlcnZpY2UYASABKA0iHwodRXN0YWJsaXNoSG9zdFNlcnZpY2VzUmVzcG9uc2UiMAoLTGlzdFJlcXVlc3QSCwoDZGlyGAEgASgJEhQKDGhvc3Rfc2VydmljZRgCIAEoDSI1CgxMaXN0UmVzcG9uc2USJQoHZW50cmllcxgBIAMoCzIULmZpbGVsaXN0ZXIudjEuRW50cnkiNwoFRW50cnkSDAoEbmFtZRgBIAEoCRIOCgZpc19kaXIYAiABKAgSEAoIcmF3X25hbWUYAyABKAwiHwodRGlzY29ubmVjdEhvc3RTZXJ2aWNlc1JlcXVlc3QiIAoeRGlzY29ubmVjdEhvc3RTZXJ2aWNlc1Jlc3BvbnNlMrgCCgpGaWxlTGlzdGVyEnIKFUVzdGFibGlzaEhvc3RTZXJ2aWNlcxIrLmZpbGVsaXN0ZXIudjEuRXN0YWJsaXNoSG9zdFNlcnZpY2VzUmVxdWVzdBosLmZpbGVsaXN0ZXIudjEuRXN0YWJsaXNoSG9zdFNlcnZpY2VzUmVzcG9uc2USPwoETGlzdBIaLmZpbGVsaXN0ZXIudjEuTGlzdFJlcXVlc3QaGy5maWxlbGlzdGVyLnYxLkxpc3RSZXNwb25zZRJ1ChZEaXNjb25uZWN0SG9zdFNlcnZpY2VzEiwuZmlsZWxpc3Rlci52MS5EaXNjb25uZWN0SG9zdFNlcnZpY2VzUmVxdWVzdBotLmZpbGVsaXN0ZXIudjEuRGlzY29ubmVjdEhvc3RTZXJ2aWNlc1Jlc3BvbnNlYgZwcm90bzM="
+].map((base64) => Buffer.from(base64, "base64"));
+
 export const FileLister = {
     typeName: "filelister.v1.FileLister",
+    fileDescriptors,
     methods: {
         establishHostServices: {
             path: "/filelister.v1.FileLister/EstablishHostServices",

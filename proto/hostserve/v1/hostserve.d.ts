@@ -50,6 +50,7 @@ export namespace DirEntry {
 /** What a host lets its plugins do with its files. */
 export const HostService: {
     readonly typeName: "hostserve.v1.HostService";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Reads one directory. */
         readonly readDir: {

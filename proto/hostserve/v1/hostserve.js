@@ -301,8 +301,13 @@ export const ReadDirRequest = hostserve.v1.ReadDirRequest;
 export const ReadDirResponse = hostserve.v1.ReadDirResponse;
 export const DirEntry = hostserve.v1.DirEntry;
 
+const fileDescriptors = () => [
+    "Chxob3N0c2VydmUvdjEvaG9zdHNlcnZlLnByb3RvEgxob3N0c2VydmUudjEiHgoOUmVhZERpclJlcXVlc3QSDAoEcGF0aBgBIAEoCSI6Cg9SZWFkRGlyUmVzcG9uc2USJwoHZW50cmllcxgBIAMoCzIWLmhvc3RzZXJ2ZS52MS5EaXJFbnRyeSI6CghEaXJFbnRyeRIMCgRuYW1lGAEgASgJEg4KBmlzX2RpchgCIAEoCBIQCghyYXdfbmFtZRgDIAEoDDJVCgtIb3N0U2VydmljZRJGCgdSZWFkRGlyEhwuaG9zdHNlcnZlLnYxLlJlYWREaXJSZXF1ZXN0Gh0uaG9zdHNlcnZlLnYxLlJlYWREaXJSZXNwb25zZWIGcHJvdG8z"
+].map((base64) => Buffer.from(base64, "base64"));
+
 export const HostService = {
     typeName: "hostserve.v1.HostService",
+    fileDescriptors,
     methods: {
         readDir: {
             path: "/hostserve.v1.HostService/ReadDir",

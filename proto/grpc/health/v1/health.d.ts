@@ -39,6 +39,7 @@ export namespace HealthCheckResponse {
 /** The standard health service (gRPC Health Checking Protocol). */
 export const Health: {
     readonly typeName: "grpc.health.v1.Health";
+    readonly fileDescriptors: () => readonly Uint8Array[];
     readonly methods: {
         /** Answers with the status now; fails with NOT_FOUND for a service that is not known. */
         readonly check: {
