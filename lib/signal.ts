@@ -56,12 +56,20 @@ export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number
   }
 }
 
+/** The longest that a timer of Node runs; it fires a longer one, `Infinity` too, at once. */
+const longestTimerMs = 2_147_483_647
+
+/** A duration as `setTimeout` takes it: `Infinity` is as long as a timer can be, some 25 days. */
+export function timerMs(durationMs: number): number {
+  return Math.min(durationMs, longestTimerMs)
+}
+
 /**
  * Checks a duration option: a positive number of milliseconds, or `Infinity` for none.
  * @throws `ERR_CONFIG_INVALID`
  */
 export function checkDuration(name: string, value: number): number {
-  if (typeof value === 'number' && value > 0 && (value === Infinity || value <= 2_147_483_647)) return value
+  if (typeof value === 'number' && value > 0 && (value === Infinity || value <= longestTimerMs)) return value
   throw new PluginError('ERR_CONFIG_INVALID', `${name} is ${String(value)}, not a duration`, {
     hint: `Give ${name} as milliseconds from 1 to 2147483647, or Infinity for no limit.`
   })

@@ -1,4 +1,4 @@
-import { PluginError } from '../errors.js'
+import { tooManyDials } from './errors.js'
 import { type WaitOptions, waitFor } from '../signal.js'
 import type { SocketAddress } from '../stream/socket.js'
 
@@ -54,7 +54,7 @@ export function createAddressBook({ maxAddresses, maxWaiting }: AddressBookOptio
         entry.found = true
         return entry.place
       }
-      if (waiting.size >= maxWaiting) throw tooMany(id)
+      if (waiting.size >= maxWaiting) throw tooManyDials(id)
       let leave = (): void => {}
       const heard = new Promise<SocketAddress>((tell) => {
         const search = { id, tell }
@@ -77,11 +77,4 @@ export function createAddressBook({ maxAddresses, maxWaiting }: AddressBookOptio
       return waiting.size
     }
   }
-}
-
-function tooMany(id: number): PluginError {
-  return new PluginError('ERR_BROKER_REFUSED', `broker ID ${id}: too many dials wait for their accepts`, {
-    id,
-    hint: 'Dial an ID once the other side has handed it out, or fewer unaccepted IDs at once.'
-  })
 }

@@ -87,3 +87,32 @@ export function badId(id: number): PluginError {
 export function checkId(id: number): void {
   if (!Number.isInteger(id) || id < 0 || id > maxId) throw badId(id)
 }
+
+/** One more dial than may wait on this side. */
+export function tooManyDials(id: number): PluginError {
+  return new PluginError('ERR_BROKER_REFUSED', `broker ID ${id}: too many dials wait for their accepts`, {
+    id,
+    hint: 'Dial an ID once the other side has handed it out, or fewer unaccepted IDs at once.'
+  })
+}
+
+/** ID 0, on go-plugin's transports, where it is the plugin's alone. */
+export function noMainServer(): PluginError {
+  return new PluginError('ERR_BROKER_REFUSED', 'broker ID 0 is the main server, which only plugins have', {
+    id: 0,
+    hint: 'A host serves under an ID from nextId(): send that one to the plugin.'
+  })
+}
+
+/** The link of go-plugin's brokers is over, and nothing can be announced or knocked for any more. */
+export function linkEnded(id: number, cause: Error): PluginError {
+  return new PluginError(
+    'ERR_BROKER_CLOSED',
+    `broker ID ${id}: the link to the other side's broker has ended`,
+    {
+      id,
+      cause,
+      hint: 'The other side has ended, or does not offer plugin.GRPCBroker.'
+    }
+  )
+}

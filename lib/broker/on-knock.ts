@@ -5,16 +5,14 @@ import type { Muxer } from '../mux/muxer.js'
 import type { TlsSettings } from '../security/certificate.js'
 import { createTlsAcceptor, dialTls } from '../security/tls.js'
 import type { ConnInfo, ControlLink, Knock } from './control.js'
-import { brokerClosed, checkId, idTaken, refused } from './errors.js'
+import { brokerClosed, checkId, idTaken, linkEnded, noMainServer, refused, tooManyDials } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
+import { timerMs } from '../signal.js'
 import { createRendezvous } from './rendezvous.js'
 import type { ConnectionListener, Route } from './route.js'
 
 /** The plugin's main server, which is dialled without a knock. */
 const mainId = 0
-
-/** The longest that a timer can run: stands for `Infinity`. */
-const longestMs = 2_147_483_647
 
 /**
  * How long a knock for an ID that is not accepted yet may wait. go-plugin's diallers give up after 5 s, and a
@@ -98,7 +96,7 @@ export function createKnockRoute(options: KnockRouteOptions): KnockRoute {
   const acceptor = createAcceptor(half)
   /** Substreams that no knock announced. */
   const main = createRendezvous({
-    timeoutMs: Math.min(acceptTimeoutMs, longestMs),
+    timeoutMs: timerMs(acceptTimeoutMs),
     maxWaiting: maxWaitingDials,
     admit: (connection) => connection.off('error', ignore),
     refuse: (connection, refusal) => {
@@ -146,7 +144,7 @@ export function createKnockRoute(options: KnockRouteOptions): KnockRoute {
   async function dialAnnounced(id: number, signal: AbortSignal | undefined): Promise<Duplex> {
     checkId(id)
     signal?.throwIfAborted()
-    if (id === mainId) throw noMainServer(id)
+    if (id === mainId) throw noMainServer()
     if (over !== undefined) throw ended(id)
     return dialler.dial(id, secured, signal)
   }
@@ -154,7 +152,7 @@ export function createKnockRoute(options: KnockRouteOptions): KnockRoute {
   return {
     accept(id, onConnection) {
       checkId(id)
-      if (id === mainId && role === 'host') throw noMainServer(id)
+      if (id === mainId && role === 'host') throw noMainServer()
       const listener: ConnectionListener =
         tls === undefined ? onConnection : createTlsAcceptor(tls, onConnection, logger)
       if (id === mainId) return main.accept(id, listener)
@@ -276,7 +274,7 @@ function createDialler(half: Half, muxer: () => Pick<Muxer, 'open'>) {
     const unsent = new AbortController()
     const timer = setTimeout(
       () => giveUp(dial, refused(id, 'timeout', acceptTimeoutMs)),
-      Math.min(acceptTimeoutMs, longestMs)
+      timerMs(acceptTimeoutMs)
     )
     const patience = setTimeout(letOthers, answerPatienceMs)
     function letOthers(): void {
@@ -379,7 +377,7 @@ function createDialler(half: Half, muxer: () => Pick<Muxer, 'open'>) {
 
   return {
     dial(id: number, secure: Secure, signal: AbortSignal | undefined): Promise<Duplex> {
-      if (queue.size + knocking.size >= maxWaitingDials) throw tooMany(id)
+      if (queue.size + knocking.size >= maxWaitingDials) throw tooManyDials(id)
       logger.trace({ brokerId: id }, 'broker ID dialled')
       return wait(id, secure, signal)
     },
@@ -516,13 +514,10 @@ interface Timed {
 }
 
 function timed(set: Set<Timed>, id: number, ms: number, onLate: () => void): Timed {
-  const timer = setTimeout(
-    () => {
-      set.delete(entry)
-      onLate()
-    },
-    Math.min(ms, longestMs)
-  )
+  const timer = setTimeout(() => {
+    set.delete(entry)
+    onLate()
+  }, timerMs(ms))
   timer.unref()
   const entry = { id, timer }
   set.add(entry)
@@ -570,13 +565,6 @@ function reply(id: number, error: string): ConnInfo {
   return { serviceId: id, network: '', address: '', knock: { knock: true, ack: true, error } }
 }
 
-function tooMany(id: number): PluginError {
-  return new PluginError('ERR_BROKER_REFUSED', `broker ID ${id}: too many dials wait for their accepts`, {
-    id,
-    hint: 'Dial an ID once the other side has handed it out, or fewer unaccepted IDs at once.'
-  })
-}
-
 function denied(id: number, text: string): PluginError {
   const quoted = JSON.stringify(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}...` : text)
   return new PluginError('ERR_BROKER_REFUSED', `broker ID ${id}: the other side refuses it: ${quoted}`, {
@@ -592,27 +580,4 @@ function badReply(id: number): PluginError {
     id,
     hint: 'The other end speaks a newer or different protocol: use the same release on both ends.'
   })
-}
-
-function noMainServer(id: number): PluginError {
-  return new PluginError(
-    'ERR_BROKER_REFUSED',
-    `broker ID ${id} is the main server, which only plugins have`,
-    {
-      id,
-      hint: 'A host serves under an ID from nextId(): send that one to the plugin.'
-    }
-  )
-}
-
-function linkEnded(id: number, cause: Error): PluginError {
-  return new PluginError(
-    'ERR_BROKER_CLOSED',
-    `broker ID ${id}: the link to the other side's broker has ended`,
-    {
-      id,
-      cause,
-      hint: 'The other side has ended, or does not offer plugin.GRPCBroker.'
-    }
-  )
 }

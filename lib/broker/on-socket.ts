@@ -7,7 +7,7 @@ import { waitFor } from '../signal.js'
 import type { SocketAddress, SocketListener } from '../stream/socket.js'
 import { createAddressBook } from './address-book.js'
 import type { ConnInfo, ControlLink } from './control.js'
-import { brokerClosed, checkId, idTaken, refused } from './errors.js'
+import { brokerClosed, checkId, idTaken, linkEnded, noMainServer, refused } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
 import { createRendezvous } from './rendezvous.js'
 import type { Acceptance, ConnectionListener, Route } from './route.js'
@@ -66,9 +66,9 @@ export interface SocketRoute extends Route {
    * `maxWaitingDials`.
    */
   receive(connection: Duplex): void
-  /** Ends the link too, as its end does this. */
+  /** Ends the link too. The end of the link ends all of this but ID 0. */
   close(): void
-  /** Settles after `close()`, once every listener is closed and every file removed. Never rejects. */
+  /** Settles after `close()` or the end of the link, once every listener is closed and every file removed. Never rejects. */
   readonly closed: Promise<void>
 }
 
@@ -101,7 +101,9 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
       connection.destroy()
     }
   })
+  /** No address can be sent or heard any more; ID 0 needs none. */
   let ended: { readonly cause: Error | undefined } | undefined
+  let isClosed = false
   let settleClosed = (): void => {}
   const closed = new Promise<void>((resolve) => {
     settleClosed = resolve
@@ -142,25 +144,23 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
   function end(cause: Error | undefined): void {
     if (ended !== undefined) return
     ended = { cause }
-    for (const { id, cancel } of dials) cancel.abort(over(id))
+    for (const { id, cancel } of dials) if (id !== 0) cancel.abort(over(id))
     for (const [id, withdraw] of accepted) withdraw(over(id))
-    arrivals.close()
     linked.then((link) => link.close(), ignore)
     void Promise.all([...listeners].map(closeListener)).then(settleClosed)
   }
 
+  function close(): void {
+    if (isClosed) return
+    isClosed = true
+    end(undefined)
+    for (const { cancel } of dials) cancel.abort(brokerClosed(0))
+    arrivals.close()
+  }
+
   /** A fresh error for each call: who catches it may add to it. */
   function over(id: number): PluginError {
-    if (ended?.cause === undefined) return brokerClosed(id)
-    return new PluginError(
-      'ERR_BROKER_CLOSED',
-      `broker ID ${id}: the link to the other side's broker has ended`,
-      {
-        id,
-        cause: ended.cause,
-        hint: 'The other side has ended, or does not offer plugin.GRPCBroker.'
-      }
-    )
+    return ended?.cause === undefined ? brokerClosed(id) : linkEnded(id, ended.cause)
   }
 
   async function closeListener(opening: Promise<SocketListener>): Promise<void> {
@@ -232,8 +232,8 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
   return {
     accept(id, onConnection) {
       checkId(id)
-      if (ended !== undefined) throw over(id)
       if (id === 0) return acceptMain(onConnection)
+      if (ended !== undefined) throw over(id)
       if (accepted.has(id)) throw idTaken(id)
       const closing = new AbortController()
       const opening = listen(taker(onConnection, closing.signal))
@@ -261,7 +261,9 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
     async dial(id, signal) {
       checkId(id)
       signal?.throwIfAborted()
-      if (ended !== undefined) throw over(id)
+      // The link may have gone with the main connection that is to be replaced, or never have been there.
+      if (id === 0 && isClosed) throw brokerClosed(0)
+      if (id !== 0 && ended !== undefined) throw over(id)
       const cancel = new AbortController()
       const dial = { id, cancel }
       const onAbort = (): void => cancel.abort(signal?.reason)
@@ -288,7 +290,7 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
       return addresses.waiting + arrivals.waiting
     },
 
-    close: () => end(undefined),
+    close,
     closed
   }
 
@@ -296,17 +298,6 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
     if (main === undefined) throw noMainServer()
     return main
   }
-}
-
-/**
- * For an accept of ID 0 in a host, and the dial of it in a plugin: go-plugin has a main server in plugins
- * only.
- */
-export function noMainServer(): PluginError {
-  return new PluginError('ERR_BROKER_REFUSED', 'broker ID 0: a host has no main server on this transport', {
-    id: 0,
-    hint: 'Let the host serve under an ID from nextId() and send that to the plugin.'
-  })
 }
 
 /** Whether a connect failed because nobody listens at the address any more. */

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { PluginError } from '../errors.js'
 import { type Logger, silentLogger } from '../log.js'
 import type { Muxer } from '../mux/muxer.js'
+import { timerMs } from '../signal.js'
 import { badAnswer, brokerClosed, checkId, noAnswer, refused } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
 import {
@@ -79,7 +80,7 @@ export function createStreamRoute(
       if (closed) return void substream.destroy()
       if (unnamed.size >= maxWaitingDials) return refuse(substream, 'busy')
       unnamed.add(substream)
-      const timer = setTimeout(() => substream.destroy(), acceptTimeoutMs)
+      const timer = setTimeout(() => substream.destroy(), timerMs(acceptTimeoutMs))
       timer.unref()
       const settle = (): void => {
         clearTimeout(timer)

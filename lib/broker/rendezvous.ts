@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { timerMs } from '../signal.js'
 import { brokerClosed, idTaken } from './errors.js'
 import type { Refusal } from './preamble.js'
 import type { Acceptance, ConnectionListener } from './route.js'
@@ -79,7 +80,7 @@ export function createRendezvous(options: RendezvousOptions): Rendezvous {
       const timer = setTimeout(() => {
         leave(connection)
         options.refuse(connection, 'timeout')
-      }, options.timeoutMs)
+      }, timerMs(options.timeoutMs))
       timer.unref()
       connection.once('close', forget)
       waiting.set(connection, { id, timer, forget })

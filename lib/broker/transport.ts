@@ -218,13 +218,13 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
     if (sockets.size === 0 && peerIsGone) end(undefined)
   }
 
-  async function listen(onConnection: (socket: RefDuplex) => void): Promise<SocketListener> {
+  async function listen(onConnection: (socket: RefDuplex) => void, forMain = false): Promise<SocketListener> {
     return listenSocket({
       ...options.listen,
       refs: handles,
       onConnection(socket) {
         accepted += 1
-        track(socket, main === undefined && onConnection === route.receive)
+        track(socket, forMain)
         onConnection(socket)
       }
     })
@@ -241,7 +241,7 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
     kind: 'socket',
     route,
     closed,
-    listen: () => listen(route.receive),
+    listen: () => listen((socket) => route.receive(socket), true),
     get over() {
       return over !== undefined
     },

@@ -34,27 +34,32 @@ export function reattachConfig(
   }
 }
 
-/** Checks what came from a file or a variable. @throws `ERR_CONFIG_INVALID` */
-export function checkReattachConfig(config: ReattachConfig): void {
-  const {
-    Protocol,
-    ProtocolVersion = 0,
-    Pid,
-    Test = false,
-    Addr
-  } = (config ?? {}) as { readonly [Key in keyof ReattachConfig]?: unknown }
-  const { Network, String: address } = (Addr ?? {}) as Record<string, unknown>
-  const whole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+/** A config that was checked, in the words of this package. */
+export interface ReattachPlace {
+  readonly pid: number
+  readonly version: number
+  readonly test: boolean
+  readonly main: { readonly network: 'unix' | 'tcp'; readonly address: string }
+}
+
+/**
+ * Reads what came from a file or a variable, where a host of go-plugin may have left out `ProtocolVersion` (0) and `Test`
+ * (false).
+ * @throws `ERR_CONFIG_INVALID`
+ */
+export function readReattachConfig(config: unknown): ReattachPlace {
+  const { Protocol, ProtocolVersion = 0, Pid, Test = false, Addr } = asRecord(config)
+  const { Network, String: address } = asRecord(Addr)
   if (
     Protocol === 'grpc' &&
-    whole(ProtocolVersion) &&
-    whole(Pid) &&
-    Pid !== 0 &&
+    isWhole(ProtocolVersion) &&
+    isWhole(Pid) &&
+    Pid > 0 &&
     typeof Test === 'boolean' &&
     (Network === 'unix' || Network === 'tcp') &&
     typeof address === 'string'
   ) {
-    return
+    return { pid: Pid, version: ProtocolVersion, test: Test, main: { network: Network, address } }
   }
   throw invalidOption(
     'config',
@@ -62,4 +67,12 @@ export function checkReattachConfig(config: ReattachConfig): void {
     'Give { Protocol: "grpc", ProtocolVersion, Pid, Test, Addr: { Network: "unix" or "tcp", String } } ' +
       'of a plugin that runs on this machine.'
   )
+}
+
+function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }

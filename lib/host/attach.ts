@@ -6,7 +6,7 @@ import type { PluginFacts } from './errors.js'
 import { type ConnectionOptions, resolveConnectionOptions } from './options.js'
 import { type Plugin, createPlugin } from './plugin.js'
 import { detachedLog } from './plugin-log.js'
-import { type ReattachConfig, checkReattachConfig } from '../handshake/reattach.js'
+import { type ReattachConfig, readReattachConfig } from '../handshake/reattach.js'
 
 export interface AttachOptions extends ConnectionOptions {
   /** The services of the version in the config: then `dispense` refuses others. Default: not checked. */
@@ -28,8 +28,7 @@ export interface AttachOptions extends ConnectionOptions {
  * `ERR_SOCKET_CONNECT`; the signal's reason
  */
 export async function attach(config: ReattachConfig, attachOptions: AttachOptions = {}): Promise<Plugin> {
-  checkReattachConfig(config)
-  const { Pid: pid, ProtocolVersion: version = 0, Test: test = false, Addr: addr } = config
+  const { pid, version, test, main } = readReattachConfig(config)
   const { services, signal, connectTimeoutMs: timeoutMs = 5000 } = attachOptions
   const options = {
     ...resolveConnectionOptions(attachOptions, `plugin-${pid}`),
@@ -44,7 +43,6 @@ export async function attach(config: ReattachConfig, attachOptions: AttachOption
     })
   }
   const facts: PluginFacts = { name: options.name, pid, log: detachedLog(options.logger, options.onOutput) }
-  const main = { network: addr.Network === 'tcp' ? 'tcp' : 'unix', address: addr.String } as const
   const connected = createPlugin({
     facts,
     process: child,

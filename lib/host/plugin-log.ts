@@ -142,20 +142,16 @@ function searchHandshake(onPrint: (line: string) => void) {
     settled = true
     resolveFound(first)
   }
-  return {
-    found,
-    junk,
-    onLine(line: string): void {
-      if (settled) return onPrint(line)
-      const parsed = parseLine(line)
-      if (parsed !== undefined) return settle({ t: 'line', value: parsed, junk })
-      onPrint(line)
-      if (line !== '') junk.push(line)
-      junkChars += line.length + 1
-      if (junkChars >= maxJunkChars) settle({ t: 'overflow', junk })
-    },
-    onEnd: () => settle({ t: 'end', junk })
+  const onLine = (line: string): void => {
+    if (settled) return onPrint(line)
+    const parsed = parseLine(line)
+    if (parsed !== undefined) return settle({ t: 'line', value: parsed, junk })
+    onPrint(line)
+    if (line !== '') junk.push(line)
+    junkChars += line.length + 1
+    if (junkChars >= maxJunkChars) settle({ t: 'overflow', junk })
   }
+  return { found, junk, onLine, onEnd: () => settle({ t: 'end', junk }) }
 }
 
 interface LogRecord {

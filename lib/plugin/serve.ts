@@ -92,7 +92,13 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
   }
 
   const { broker, stopping } = served
-  return { version, broker, stopping, ping: served.ping, stop: () => leave('stop() was called') }
+  return {
+    version,
+    broker,
+    stopping,
+    ping: (pingOptions) => served.ping(pingOptions),
+    stop: () => leave('stop() was called')
+  }
 }
 
 /** A plugin's services on an endpoint. */

@@ -166,9 +166,6 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     })
     const acceptance: Acceptance = route.accept(id, (connection) => server.serve(connection))
     servers.add(server)
-    acceptance.ready.catch((error: unknown) => {
-      logger.warn({ brokerId: id, err: error }, 'a broker ID cannot be dialled')
-    })
     const served: Served = {
       id,
       ready: acceptance.ready,

@@ -21,6 +21,9 @@ export function healthService(stopping: AbortSignal): ServiceBinding {
       if (known(service)) return { status: current() }
       throw callError(status.NOT_FOUND, `health of "${service.slice(0, 100)}" is not watched here`)
     },
+    list() {
+      return { statuses: { '': { status: current() }, [pluginServiceName]: { status: current() } } }
+    },
     async *watch({ service }, { signal }) {
       yield { status: known(service) ? current() : SERVICE_UNKNOWN }
       if (!known(service) || !stopping.aborted) await aborted(AbortSignal.any([signal, stopping]))

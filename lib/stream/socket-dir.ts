@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PluginError } from '../errors.js'
-import { atExit } from './socket-exit.js'
+import { atExit } from '../at-exit.js'
 import { groupId } from './socket-group.js'
 import { newSocketDirPath } from './socket-path.js'
 

@@ -12,7 +12,7 @@ import { once } from 'node:events'
 import { PluginError } from '../errors.js'
 import { checkDuration, waitFor } from '../signal.js'
 import type { RefGroup } from './ref-group.js'
-import { atExit } from './socket-exit.js'
+import { atExit } from '../at-exit.js'
 import { groupId } from './socket-group.js'
 import { checkPathLength, newSocketPath } from './socket-path.js'
 

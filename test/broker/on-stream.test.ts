@@ -109,6 +109,15 @@ t.test('a dial that nobody accepts in time fails naming the ID and what to check
   t.equal(plugin.waiting, 0)
 })
 
+t.test('a dial waits for ever where there is no time-out', async (t) => {
+  const { host, plugin } = joined(t, { acceptTimeoutMs: Infinity })
+  const early = host.dial(77).end()
+  // A timer set to Infinity would have fired before this one.
+  await new Promise((resolve) => setTimeout(resolve, 2))
+  plugin.accept(77, (connection) => connection.end('at last'))
+  t.equal(await text(early), 'at last')
+})
+
 t.test('dials that wait are bounded: one more is refused at once, the others are not harmed', async (t) => {
   const { host, plugin } = joined(t, { maxWaitingDials: 3 })
   const early = [1, 2, 3].map((id) => host.dial(id).end())

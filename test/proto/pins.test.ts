@@ -31,7 +31,14 @@ await t.test('paths and kinds of the methods', async (t) => {
     [GRPCBroker, { startStream: '/plugin.GRPCBroker/StartStream <>' }],
     [GRPCController, { shutdown: '/plugin.GRPCController/Shutdown' }],
     [GRPCStdio, { streamStdio: '/plugin.GRPCStdio/StreamStdio >' }],
-    [Health, { check: '/grpc.health.v1.Health/Check', watch: '/grpc.health.v1.Health/Watch >' }],
+    [
+      Health,
+      {
+        check: '/grpc.health.v1.Health/Check',
+        list: '/grpc.health.v1.Health/List',
+        watch: '/grpc.health.v1.Health/Watch >'
+      }
+    ],
     [
       ServerReflection,
       { serverReflectionInfo: '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo <>' }

@@ -11,6 +11,13 @@ t.test('the main server is healthy under the name go-plugin asks for, and under 
   await t.rejects(health.check({ service: 'other' }), { code: 'ERR_CALL_FAILED', status: 5 })
 })
 
+t.test('the list has both names with their state', async (t) => {
+  const { plugin } = await launchFixture(t, 'plugin-echo.mjs')
+  const { statuses } = await plugin.dispense(Health).list({})
+  t.same(Object.keys(statuses).toSorted(), ['', 'plugin'])
+  for (const { status } of Object.values(statuses)) t.equal(status, SERVING)
+})
+
 t.test('watching tells the state now, and its end when the plugin goes', async (t) => {
   const { plugin } = await launchFixture(t, 'plugin-echo.mjs', { graceMs: 20 })
   const health = plugin.dispense(Health)

@@ -93,7 +93,7 @@ for (const service of [ServerReflection, ServerReflectionAlpha]) {
     for (const name of names) methods[name] = await methodsOf(ask, name)
     t.same(methods, {
       'echo.v1.Echo': ['Echo', 'Repeat', 'Collect', 'Chat', 'Sleep', 'Fail'],
-      'grpc.health.v1.Health': ['Check', 'Watch'],
+      'grpc.health.v1.Health': ['Check', 'List', 'Watch'],
       'grpc.reflection.v1.ServerReflection': ['ServerReflectionInfo'],
       'grpc.reflection.v1alpha.ServerReflection': ['ServerReflectionInfo'],
       'plugin.GRPCBroker': ['StartStream'],

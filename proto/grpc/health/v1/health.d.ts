@@ -15,6 +15,30 @@ export namespace HealthCheckRequest {
     function decode(bytes: Uint8Array): HealthCheckRequest;
 }
 
+export interface HealthListRequest {
+}
+export namespace HealthListRequest {
+    /** What {@link HealthListRequest} is made from: a field left out has its default. */
+    interface Init {
+    }
+    function encode(message: Init, writer?: Writer): Writer;
+    function decode(bytes: Uint8Array): HealthListRequest;
+}
+
+export interface HealthListResponse {
+    /** By the service's name. */
+    statuses: Record<string, HealthCheckResponse>;
+}
+export namespace HealthListResponse {
+    /** What {@link HealthListResponse} is made from: a field left out has its default. */
+    interface Init {
+        /** By the service's name. */
+        statuses?: Readonly<Record<string, HealthCheckResponse.Init>> | null | undefined;
+    }
+    function encode(message: Init, writer?: Writer): Writer;
+    function decode(bytes: Uint8Array): HealthListResponse;
+}
+
 export interface HealthCheckResponse {
     status: HealthCheckResponse.ServingStatus;
 }
@@ -48,6 +72,14 @@ export const Health: {
             readonly responseStream: false;
             readonly request: typeof HealthCheckRequest;
             readonly response: typeof HealthCheckResponse;
+        };
+        /** Answers with the status of every service that is known. */
+        readonly list: {
+            readonly path: "/grpc.health.v1.Health/List";
+            readonly requestStream: false;
+            readonly responseStream: false;
+            readonly request: typeof HealthListRequest;
+            readonly response: typeof HealthListResponse;
         };
         /** Answers with the status now and again whenever it changes; SERVICE_UNKNOWN for a service that is not known. */
         readonly watch: {
