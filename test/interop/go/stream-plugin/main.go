@@ -35,47 +35,32 @@ func main() {
 		stream, form = stdio{os.Stdin, os.Stdout}, "stdio|-"
 		os.Stdout = os.Stderr // what is printed must not get between the frames
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
+	broker := &broker{stop: make(chan os.Signal, 1)}
+	signal.Notify(broker.stop, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGINT)
 
 	// 2. The handshake line, with the only version this plugin has, and 3. the session right behind it.
 	if _, err := fmt.Fprintf(stream, "1|1|%s|grpc|||h2\n", form); err != nil {
 		log.Fatalf("no stream where PLUGIN_STREAM should name it: %v", err)
 	}
-	session, _ := yamux.Server(stream, nil) // fails only for a bad configuration
-	broker := &broker{session: session}
+	broker.session, _ = yamux.Server(stream, nil) // fails only for a bad configuration
 
 	// 5. The standing services on ID 0; NewServer has added the health service.
-	server := echo.NewServer(&echo.Server{Broker: broker, Ping: session.Ping})
-	goplugin.RegisterGRPCControllerServer(server, controller{stop: stop})
+	server := echo.NewServer(&echo.Server{Broker: broker, Ping: broker.session.Ping})
+	goplugin.RegisterGRPCControllerServer(server, broker)
 	go server.Serve(broker.listener(0))
 
 	// 7. The end: in order when asked to, at once when the stream is gone.
 	go func() {
-		<-stop
+		<-broker.stop
 		time.AfterFunc(time.Second, server.Stop)
 		server.GracefulStop()
 		os.Exit(0)
 	}()
-	for {
-		substream, err := session.Accept()
-		if err != nil {
-			server.Stop()
-			return
-		}
+	for substream, err := broker.session.Accept(); err == nil; substream, err = broker.session.Accept() {
 		go broker.route(substream)
 	}
-}
-
-type controller struct {
-	goplugin.UnimplementedGRPCControllerServer
-	stop chan<- os.Signal
-}
-
-func (c controller) Shutdown(context.Context, *goplugin.Empty) (*goplugin.Empty, error) {
-	c.stop <- syscall.SIGTERM
-	return &goplugin.Empty{}, nil
+	server.Stop()
 }
 
 // stdio is standard input and output as one stream.
@@ -86,40 +71,42 @@ type stdio struct {
 
 // broker is section 4: it joins IDs to servers of this side, and calls of this side to IDs of the host.
 type broker struct {
+	goplugin.UnimplementedGRPCControllerServer
+	stop      chan os.Signal
 	session   *yamux.Session
 	lastID    atomic.Uint32
 	listeners sync.Map // by ID; made by the accept or the dial, whichever is first
 }
 
+func (b *broker) Shutdown(context.Context, *goplugin.Empty) (*goplugin.Empty, error) {
+	b.stop <- syscall.SIGTERM
+	return &goplugin.Empty{}, nil
+}
+
 // route reads the preamble and hands the substream to the listener of its ID, or refuses it.
 func (b *broker) route(substream net.Conn) {
-	var preamble [5]byte
+	preamble := make([]byte, 5)
 	substream.SetReadDeadline(time.Now().Add(5 * time.Second))
-	_, err := io.ReadFull(substream, preamble[:])
+	_, err := io.ReadFull(substream, preamble)
 	substream.SetReadDeadline(time.Time{})
-	switch {
-	case err != nil:
-	case preamble[0] != 1:
-		substream.Write([]byte{4}) // not HTTP/2
-	default:
+	refusal := byte(4) // not HTTP/2
+	if err == nil && preamble[0] == 1 {
 		select {
 		case b.listener(binary.BigEndian.Uint32(preamble[1:])).dialled <- substream:
 			return
 		case <-time.After(5 * time.Second):
-			substream.Write([]byte{1}) // nothing accepts this ID
+			refusal = 1 // nothing accepts this ID
 		}
 	}
+	substream.Write([]byte{refusal})
 	substream.Close()
 }
 
 // listener gives the substreams of one ID to a gRPC server.
-type listener struct {
-	dialled chan net.Conn
-	closed  chan struct{}
-}
+type listener struct{ dialled, closed chan net.Conn }
 
 func (b *broker) listener(id uint32) *listener {
-	made, _ := b.listeners.LoadOrStore(id, &listener{make(chan net.Conn), make(chan struct{})})
+	made, _ := b.listeners.LoadOrStore(id, &listener{make(chan net.Conn), make(chan net.Conn)})
 	return made.(*listener)
 }
 
@@ -158,6 +145,6 @@ func (b *broker) Dial(id uint32) (*grpc.ClientConn, error) {
 		}
 		return substream, nil
 	}
-	return grpc.NewClient("passthrough:///host", grpc.WithContextDialer(open),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	transport := grpc.WithTransportCredentials(insecure.NewCredentials())
+	return grpc.NewClient("passthrough:///host", grpc.WithContextDialer(open), transport)
 }
