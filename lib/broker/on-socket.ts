@@ -68,7 +68,7 @@ export interface SocketRoute extends Route {
   receive(connection: Duplex): void
   /** Ends the link too. The end of the link ends all of this but ID 0. */
   close(): void
-  /** Settles after `close()` or the end of the link, once every listener is closed and every file removed. Never rejects. */
+  /** Settles after `close()` or the link's end, once every listener is closed and every file removed. Never rejects. */
   readonly closed: Promise<void>
 }
 

@@ -35,10 +35,10 @@ export interface Transport {
   /** Whether it is over for good: nothing can be dialled, and every connection has been told. */
   readonly over: boolean
   /**
-   * Asked when one connection is lost: whether everything is. The end of one is seen a moment before the end of what
-   * caused it, so this takes a moment.
+   * Asked when a connection to broker ID `id` is lost: whether everything is. The end of one is seen a moment before the
+   * end of what caused it, so this takes a moment.
    */
-  isLost(): Promise<boolean>
+  isLost(id: number): Promise<boolean>
   /** Settles once it is over: with the reason, or undefined after an orderly end. Never rejects. */
   readonly closed: Promise<Error | undefined>
   /** Ends it in order; what is open after `timeoutMs` is cut. */
@@ -163,8 +163,12 @@ export interface SocketTransport extends Transport {
   readonly connected: boolean
 }
 
-/** How long a lost connection waits for others to be lost too, in ms. A process that dies closes all within less. */
+/**
+ * How long the loss of a connection waits for that of the main ones, in ms. A process that dies closes all within less,
+ * unless the machine is busy. A server under a broker ID may well be closed alone, the main one is hardly ever.
+ */
 const lossMs = 100
+const mainLossMs = 1000
 
 /** The transport `socket`. */
 export function createSocketTransport(options: SocketTransportOptions): SocketTransport {
@@ -196,6 +200,7 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
 
   void peerGone?.then(() => {
     peerIsGone = true
+    for (const wake of waiters) wake()
     check()
   })
 
@@ -248,17 +253,17 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
     get connected() {
       return mains.size > 0
     },
-    async isLost() {
-      if (mains.size > 0) {
+    async isLost(id) {
+      if (mains.size > 0 && !peerIsGone) {
         let wake = (): void => {}
         const lost = new Promise<void>((resolve) => {
           wake = resolve
         })
         waiters.add(wake)
-        await settlesWithin(lost, lossMs)
+        await settlesWithin(lost, id === 0 ? mainLossMs : lossMs)
         waiters.delete(wake)
       }
-      return mains.size === 0
+      return mains.size === 0 || peerIsGone
     },
     async close({ timeoutMs }) {
       route.close()

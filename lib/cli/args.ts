@@ -3,10 +3,12 @@ import {
   type Engine,
   type LogLevel,
   type Stream,
+  type Transport,
   type Wire,
   engines,
   logLevels,
   streams,
+  transports,
   wires
 } from '../host/index.js'
 
@@ -14,7 +16,10 @@ import {
 export interface Arguments {
   /** The directory to list, as given. */
   readonly dir: string
-  readonly stream: Stream
+  readonly transport: Transport | 'auto'
+  /** undefined: not asked for. */
+  readonly stream: Stream | undefined
+  readonly mtls: boolean
   readonly wire: Wire
   readonly muxer: Engine
   readonly logLevel: LogLevel | 'silent'
@@ -31,17 +36,24 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
   const command = new Command('host')
     .description(
       'Lists a directory through a plugin: the filelister plugin runs as a process of its own, ' +
-        'calls back to this one to read DIR, and returns the listing. Both share one stream.'
+        'calls back to this one to read DIR, and returns the listing. Both share one stream, unless told otherwise.'
     )
     .argument('[DIR]', 'the one directory that the plugin may read', notEmpty, '.')
     .addOption(
       new Option(
-        '--stream <form>',
-        'where the stream comes from: a descriptor of its own, or stdin and stdout'
+        '--transport <kind>',
+        "how the processes reach each other: our stream, go-plugin's sockets, or the best that the plugin knows"
       )
-        .choices(streams)
-        .default('fd')
+        .choices(transports)
+        .default('auto')
     )
+    .addOption(
+      new Option(
+        '--stream <form>',
+        'where the stream comes from: a descriptor of its own (default), or stdin and stdout'
+      ).choices(streams)
+    )
+    .option('--mtls', "mutual TLS on go-plugin's sockets", false)
     .addOption(new Option('--wire <wire>', 'how gRPC sits on the substreams').choices(wires).default('h2'))
     .addOption(new Option('--muxer <engine>', "the host's yamux engine").choices(engines).default('libp2p'))
     .addOption(
@@ -65,7 +77,8 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
         '\nExamples:\n' +
         '  bin/host .                       list this directory\n' +
         '  bin/host --quiet /etc | sort     nothing but the listing\n' +
-        "  bin/host --stream stdio --json . the stream is the plugin's stdin and stdout\n"
+        "  bin/host --stream stdio --json . the stream is the plugin's stdin and stdout\n" +
+        '  bin/host --transport socket .    a socket for each service, as go-plugin has it\n'
     )
     .showHelpAfterError('Run with --help for the options.')
     .allowExcessArguments(false)

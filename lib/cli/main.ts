@@ -37,7 +37,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 /** The main job: the plugin lists the directory by calling back to the service that this process gives it. */
 async function list(
-  { dir, stream, wire, muxer }: Arguments,
+  { dir, transport, stream, mtls, wire, muxer }: Arguments,
   logger: Logger,
   signal: AbortSignal
 ): Promise<Entry[]> {
@@ -46,7 +46,9 @@ async function list(
     name: manifest.name,
     command: manifest.command,
     handshake: manifest.handshake,
-    stream,
+    transport,
+    ...(stream === undefined ? {} : { stream }),
+    autoMtls: mtls,
     wires: [wire],
     muxer,
     signal,

@@ -419,6 +419,11 @@ export class ChannelCall implements Call, WireCallEvents {
 
   onFailure(status: StatusObject): void {
     const peer = this.#peerStatus
+    // A server of Go resets a call whose deadline has passed, and that may come ahead of this side's timer.
+    if (status.code === Status.CANCELLED && Date.now() >= this.#request.deadline) {
+      this.#expire()
+      return
+    }
     // A peer's error explains more than the reset after it; its OK promised messages that will not come.
     this.#end(peer !== undefined && peer.code !== Status.OK ? peer : status)
   }

@@ -1,7 +1,7 @@
 import { createStreamTransport } from '../broker/transport.js'
 import { hostVariables } from '../handshake/env.js'
 import type { HandshakeLine } from '../handshake/line.js'
-import { childLogger } from '../log.js'
+import { type LogFields, childLogger } from '../log.js'
 import { loadEngine } from '../mux/engines.js'
 import type { CreateMuxer } from '../mux/muxer.js'
 import { findProgram } from '../process/diagnose.js'
@@ -64,13 +64,11 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
   let line: HandshakeLine | undefined
   try {
     line = await handshake(child, facts, options)
-    logger.debug({ stream: line.network, wires: line.wires, version: line.appVersion }, 'handshake')
+    logger.debug(handshakeFields(line), 'handshake')
     const createMuxer = await loading
     signal?.throwIfAborted()
     facts.log.passOn(isOnStream(line))
     if (!isOnStream(line)) {
-      const { network, address, appVersion } = line
-      logger.debug({ network, address, version: appVersion }, "plugin speaks go-plugin's own protocol")
       return await connectSockets({ child, facts, line, createMuxer, certificate, sockets, options })
     }
     sockets?.remove()
@@ -83,6 +81,13 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
     await releaseSockets(sockets, line)
     throw error
   }
+}
+
+/** What the log says of it: a certificate would only fill the screen. */
+function handshakeFields(line: HandshakeLine): LogFields {
+  const { network, address, appVersion: version, multiplex, wires } = line
+  if (isOnStream(line)) return { stream: network, wires, version }
+  return { network, address, multiplexed: multiplex === true, mtls: line.certificate !== undefined, version }
 }
 
 /** Starts the process, once it is known to be the one that is meant. */

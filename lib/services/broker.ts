@@ -134,10 +134,13 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
   }
 
   /** The loss of one connection says nothing of the others; the loss of the session does. */
-  async function explainLoss(cause: Error | undefined): Promise<Error> {
+  async function explainLoss(id: number, cause: Error | undefined): Promise<Error> {
     const known = isPluginError(cause) ? cause : undefined
-    if (known !== undefined && !lostWithSession.has(known.code)) return known
-    if (await transport.isLost()) {
+    if (known !== undefined && !lostWithSession.has(known.code)) {
+      // There is nobody to connect to any more.
+      return known.code === 'ERR_SOCKET_CONNECT' && transport.over ? setup.explainLoss(cause) : known
+    }
+    if (await transport.isLost(id)) {
       return setup.explainLoss(known?.code === 'ERR_SESSION_CLOSED' ? asError(known.cause) : cause)
     }
     if (cause === undefined) {
@@ -203,7 +206,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         ...options,
         onBusy,
         backgroundPaths,
-        explainLoss,
+        explainLoss: (cause) => explainLoss(id, cause),
         mayRedial,
         logger
       })

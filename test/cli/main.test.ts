@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -25,6 +25,33 @@ function records(stderr: string): Record<string, unknown>[] {
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
+
+for (const [transport, flags, handshake] of [
+  ['auto', [], { stream: 'fd' }],
+  ['socket', ['--transport', 'socket'], { network: 'unix', multiplexed: false, mtls: false }],
+  ['socket-mux', ['--transport', 'socket-mux', '--mtls'], { network: 'unix', multiplexed: true, mtls: true }]
+] as const) {
+  t.test(`--transport ${transport}: the same listing, and nothing left behind`, async (t) => {
+    const dir = await sampleDirectory(t)
+    const temporary = await mkdtemp(join(tmpdir(), 'muxplug-test-'))
+    t.teardown(() => rm(temporary, { recursive: true }))
+    const env = { ...process.env, TMPDIR: temporary }
+    const { code, stdout, stderr } = await runCli([...flags, '--log-format', 'json', dir], { env })
+    t.equal(code, 0)
+    t.equal(stdout, 'a.txt-f\nb.txt-f\nsub-d\n')
+    t.match(
+      records(stderr).find(({ msg }) => msg === 'handshake'),
+      handshake
+    )
+    t.same(await readdir(temporary), [])
+  })
+}
+
+t.test('a form of the stream cannot be asked for where there is none', async (t) => {
+  const { code, stderr } = await runCli(['--transport', 'socket', '--stream', 'fd', tmpdir()])
+  t.equal(code, 1)
+  t.match(stderr, /ERR_CONFIG_CONFLICT/)
+})
 
 for (const stream of ['fd', 'stdio']) {
   t.test(

@@ -110,9 +110,9 @@ const newCall = (channel: StreamChannel, deadline = Infinity) =>
   channel.createCall('/test.Raw/Call', deadline, undefined, null, undefined)
 
 /** A streaming call that is on the wire. */
-async function started(t: Test, options?: ChannelOptions) {
+async function started(t: Test, options?: ChannelOptions, deadline?: number) {
   const fake = fakeWire(t, options)
-  const call = newCall(fake.channel)
+  const call = newCall(fake.channel, deadline)
   const record = recorder()
   call.start(new Metadata(), record.listener)
   await turn()
@@ -228,6 +228,18 @@ t.test('what a listener is told', async (t) => {
       events.onFailure(statusOf(status.INTERNAL, 'reset'))
       t.equal((await record.ended).code, code)
     }
+  })
+
+  t.test("a peer's cancel after the deadline is the deadline's, before it is a cancel", async (t) => {
+    const deadline = Date.now() + 200
+    const late = await started(t, {}, deadline)
+    // No timer runs meanwhile.
+    while (Date.now() < deadline);
+    late.events.onFailure(statusOf(status.CANCELLED, 'reset'))
+    t.equal((await late.record.ended).code, status.DEADLINE_EXCEEDED)
+    const early = await started(t, {}, Date.now() + 60_000)
+    early.events.onFailure(statusOf(status.CANCELLED, 'reset'))
+    t.equal((await early.record.ended).code, status.CANCELLED)
   })
 
   t.test('a response that came whole can be read after the connection is lost', async (t) => {

@@ -1,11 +1,14 @@
-// A host that does nothing but launch the program it is given, on the stream $STREAM. Prints the plugin's pid.
+// A host that does nothing but launch a plugin. Its arguments: further options of launch() as JSON, and the
+// command. Prints how to attach to the plugin as JSON, at least its Pid, and stays until it is killed or its
+// input ends.
 import { launch } from 'muxplug/host'
 
+const [options, ...command] = process.argv.slice(2)
 const plugin = await launch({
-  command: [process.argv[2]],
+  command,
   handshake: { cookieKey: 'ECHO_PLUGIN', cookieValue: 'echo' },
-  stream: process.env.STREAM
+  ...JSON.parse(options)
 })
 await plugin.ping()
-console.log(plugin.pid)
-setInterval(() => {}, 1000)
+console.log(JSON.stringify(plugin.reattachConfig ?? { Pid: plugin.pid }))
+process.stdin.on('end', () => process.exit()).resume()

@@ -27,7 +27,16 @@ const programs = {
   }
 }
 
-const tests = ['examples', 'matrix', 'stream-plugin'].map((name) => `test/interop/${name}.interop.ts`)
+/** Two run at a time: the long ones first. */
+const tests = [
+  'matrix-typescript-host',
+  'matrix-go-host',
+  'stream-plugin',
+  'examples',
+  'negotiation',
+  'orphans',
+  'reattach'
+].map((name) => `test/interop/${name}.interop.ts`)
 
 function run(command, args, cwd) {
   const { error, status } = spawnSync(command, args, { cwd, stdio: 'inherit' })

@@ -1,9 +1,6 @@
 import '../helpers/plain-children.js'
 // The sample plugin in Go, on both forms of the stream: docs/protocol.md is enough to write one.
-import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
 import {
@@ -21,7 +18,7 @@ import {
   launchFixture,
   streamForms
 } from '../helpers/launch.js'
-import { goProgram, runProgram } from './programs.js'
+import { goProgram, nodeProgram, runProgram, startProgram } from './programs.js'
 
 const program = goProgram('stream-plugin')
 const mebibyte = Buffer.alloc(1024 * 1024, '0123456789abcdef')
@@ -283,20 +280,11 @@ for (const stream of streamForms) {
     })
 
     t.test('the plugin ends when its host is killed', async (t) => {
-      const host = spawn(process.execPath, [fileURLToPath(new URL('host.mjs', import.meta.url)), program], {
-        env: { PATH: process.env['PATH'], STREAM: stream },
-        stdio: ['ignore', 'pipe', 'inherit']
-      })
-      const [line] = (await once(createInterface(host.stdout), 'line')) as [string]
-      const pid = Number(line)
-      t.teardown(() => {
-        host.kill('SIGKILL')
-        if (isRunning(pid)) process.kill(pid, 'SIGKILL')
-      })
-      t.ok(isRunning(pid))
+      const options = JSON.stringify({ transport: 'stream', stream })
+      const { child: host, config } = await startProgram(t, [...nodeProgram('host.mjs'), options, program])
+      t.ok(isRunning(config.Pid))
       host.kill('SIGKILL')
-      await once(host, 'exit')
-      await gone(pid)
+      await gone(config.Pid)
     })
 
     t.test('a wrong cookie is refused in words that the host understands', async (t) => {

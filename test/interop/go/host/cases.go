@@ -153,16 +153,17 @@ func cancellation(ctx context.Context, s *session) error {
 		_, err := s.EchoClient.Echo(cancelled, &echov1.EchoRequest{Text: "hang"})
 		done <- err
 	}()
-	// The plugin answers another call, so the first has been sent; whether it has begun there does not matter.
+	// The plugin answers another call, so the first is there.
 	if _, err := s.EchoClient.Echo(ctx, &echov1.EchoRequest{Text: "other"}); err != nil {
 		cancel()
 		return err
 	}
 	cancel()
-	if err := differ("code", status.Code(<-done), codes.Canceled); err != nil {
-		return err
-	}
-	return s.connection.Ping()
+	return errors.Join(
+		differ("code", status.Code(<-done), codes.Canceled),
+		s.stderr.line(ctx, "cancelled\n"),
+		s.connection.Ping(),
+	)
 }
 
 // callBack lets the plugin call a service of this host.

@@ -1,5 +1,7 @@
 // Command host is an ordinary go-plugin host. It launches the plugin whose command is its arguments, tries everything
-// that the two can do, and prints one JSON object for each case: {"case":"unary","ok":true,"error":""}.
+// that the two can do, and prints one JSON object for each case: {"case":"unary","ok":true,"error":""}. With -reattach
+// it takes a plugin that runs already, and with -stay it only launches one, says how to reattach to it, and waits to be
+// killed.
 package main
 
 import (
@@ -25,6 +27,8 @@ var (
 	dials   = flag.Int("dials", 200, "how many broker dials are made")
 	only    = flag.String("case", "", "run only this case")
 	timeout = flag.Duration("timeout", 20*time.Second, "limit of one case")
+	running = flag.String("reattach", "", "use the running plugin that this JSON describes")
+	stay    = flag.Bool("stay", false, "launch the plugin, print how to reattach to it, and wait")
 )
 
 // result is what is printed for one case.
@@ -36,9 +40,17 @@ type result struct {
 
 func main() {
 	flag.Parse()
-	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: host [flags] PLUGIN [ARGUMENT...]")
+	if (flag.NArg() == 0) == (*running == "") {
+		fmt.Fprintln(os.Stderr, "usage: host [flags] PLUGIN [ARGUMENT...], or host -reattach=JSON [flags]")
 		os.Exit(2)
+	}
+	if *stay {
+		*timeout = time.Hour
+		if err := run(remain); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	failed := false
 	for _, c := range cases {
@@ -70,10 +82,9 @@ func run(test func(context.Context, *session) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
 	defer cancel()
 	s := &session{stdout: newWatched(), stderr: newWatched(), log: newWatched()}
-	s.client = plugin.NewClient(&plugin.ClientConfig{
+	config := &plugin.ClientConfig{
 		HandshakeConfig:     shared.Handshake,
 		Plugins:             plugin.PluginSet{"echo": &shared.EchoPlugin{}},
-		Cmd:                 exec.Command(flag.Arg(0), flag.Args()[1:]...),
 		AllowedProtocols:    []plugin.Protocol{plugin.ProtocolGRPC},
 		AutoMTLS:            *mtls,
 		GRPCBrokerMultiplex: *mux,
@@ -81,9 +92,17 @@ func run(test func(context.Context, *session) error) error {
 		SyncStderr:          s.stderr,
 		Logger:              hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: s.log, JSONFormat: true}),
 		GRPCDialOptions:     []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20))},
-	})
-	defer s.client.Kill()
+	}
 	var err error
+	if *running != "" {
+		if config.Reattach, err = shared.ParseReattach(*running); err != nil {
+			return fmt.Errorf("-reattach: %w", err)
+		}
+	} else {
+		config.Cmd = exec.Command(flag.Arg(0), flag.Args()[1:]...)
+	}
+	s.client = plugin.NewClient(config)
+	defer s.client.Kill()
 	if s.connection, err = s.client.Client(); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
@@ -100,4 +119,13 @@ func run(test func(context.Context, *session) error) error {
 	case <-time.After(*timeout + time.Second):
 		return errors.New("the case hangs")
 	}
+}
+
+// remain is for those who want a plugin with a host: to reattach to, or to kill the host.
+func remain(_ context.Context, s *session) error {
+	if err := s.connection.Ping(); err != nil {
+		return err
+	}
+	fmt.Println(shared.FormatReattach(s.client.ReattachConfig()))
+	select {}
 }
