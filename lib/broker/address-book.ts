@@ -34,8 +34,12 @@ export function createAddressBook({ maxAddresses, maxWaiting }: AddressBookOptio
 
   function makeRoom(): void {
     if (known.size < maxAddresses) return
-    const [oldest] = known.keys()
-    const gone = [...known].find(([, entry]) => entry.found)?.[0] ?? oldest
+    let [gone] = known.keys()
+    for (const [id, { found }] of known) {
+      if (!found) continue
+      gone = id
+      break
+    }
     if (gone !== undefined) known.delete(gone)
   }
 

@@ -32,8 +32,8 @@ export interface SocketRouteOptions extends BrokerOptions {
   readonly toPeer?: (address: SocketAddress) => SocketAddress
   readonly fromPeer?: (address: SocketAddress) => SocketAddress
   /**
-   * Addresses of the other side that are kept, one for each of its IDs. Default 1024, far above the services
-   * a plugin offers at once. Beyond it those dialled already go first.
+   * Addresses of the other side that are kept, one for each of its IDs. Default 65536: as many as it
+   * can have sockets for, by the usual limits. Beyond it those dialled already go first.
    */
   readonly maxAddresses?: number
   readonly logger?: Logger
@@ -84,7 +84,7 @@ interface Dial {
  */
 export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
   const { acceptTimeoutMs, maxWaitingDials } = resolveBrokerOptions(options)
-  const { listen, connect, main, tls, toPeer = same, fromPeer = same, maxAddresses = 1024 } = options
+  const { listen, connect, main, tls, toPeer = same, fromPeer = same, maxAddresses = 65_536 } = options
   const logger = options.logger ?? silentLogger
   const addresses = createAddressBook({ maxAddresses, maxWaiting: maxWaitingDials })
   const dials = new Set<Dial>()

@@ -157,7 +157,7 @@ export interface SocketTransportOptions extends GoOptions {
 
 /** A plugin's transport `socket` also listens for its host. */
 export interface SocketTransport extends Transport {
-  /** Listens for connections to ID 0. @throws `ERR_SOCKET_LISTEN`, `ERR_CONFIG_INVALID` */
+  /** Listens for connections to ID 0, until the transport is over. @throws `ERR_SOCKET_LISTEN`, `ERR_CONFIG_INVALID` */
   listen(): Promise<SocketListener>
   /** Whether there is a connection to ID 0 now. */
   readonly connected: boolean
@@ -175,6 +175,7 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
   const { main, logger, peerGone } = options
   const sockets = new Set<Duplex>()
   const mains = new Set<Duplex>()
+  const mainListeners = new Set<SocketListener>()
   const handles = createRefGroup()
   const waiters = new Set<() => void>()
   let opened = 0
@@ -235,10 +236,23 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
     })
   }
 
+  async function listenMain(): Promise<SocketListener> {
+    const listener = await listen((socket) => route.receive(socket), true)
+    mainListeners.add(listener)
+    if (over !== undefined) stopListening()
+    return listener
+  }
+
+  function stopListening(): void {
+    route.close()
+    for (const listener of mainListeners) void listener.close()
+    mainListeners.clear()
+  }
+
   function end(reason: Error | undefined): void {
     if (over !== undefined) return
     over = { reason }
-    route.close()
+    stopListening()
     settle(reason)
   }
 
@@ -246,7 +260,7 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
     kind: 'socket',
     route,
     closed,
-    listen: () => listen((socket) => route.receive(socket), true),
+    listen: listenMain,
     get over() {
       return over !== undefined
     },
@@ -266,7 +280,7 @@ export function createSocketTransport(options: SocketTransportOptions): SocketTr
       return mains.size === 0 || peerIsGone
     },
     async close({ timeoutMs }) {
-      route.close()
+      stopListening()
       const ended = Promise.all(
         [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
       )

@@ -2,6 +2,7 @@ import { PluginError } from '../errors.js'
 import type { ServiceDescriptor } from '../grpc/service.js'
 import { attachProcess } from '../process/attach.js'
 import { checkConnection, onSockets } from './connect.js'
+import { checkDuration } from '../signal.js'
 import type { PluginFacts } from './errors.js'
 import { type ConnectionOptions, resolveConnectionOptions } from './options.js'
 import { type Plugin, createPlugin } from './plugin.js'
@@ -29,7 +30,8 @@ export interface AttachOptions extends ConnectionOptions {
  */
 export async function attach(config: ReattachConfig, attachOptions: AttachOptions = {}): Promise<Plugin> {
   const { pid, version, test, main } = readReattachConfig(config)
-  const { services, signal, connectTimeoutMs: timeoutMs = 5000 } = attachOptions
+  const { services, signal, connectTimeoutMs = 5000 } = attachOptions
+  const timeoutMs = checkDuration('connectTimeoutMs', connectTimeoutMs)
   const options = {
     ...resolveConnectionOptions(attachOptions, `plugin-${pid}`),
     versions: new Map([[version, services]])

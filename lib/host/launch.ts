@@ -2,6 +2,7 @@ import { createStreamTransport } from '../broker/transport.js'
 import { hostVariables } from '../handshake/env.js'
 import type { HandshakeLine } from '../handshake/line.js'
 import { type LogFields, childLogger } from '../log.js'
+import { isPluginError } from '../errors.js'
 import { loadEngine } from '../mux/engines.js'
 import type { CreateMuxer } from '../mux/muxer.js'
 import { findProgram } from '../process/diagnose.js'
@@ -30,7 +31,7 @@ import { reattachConfig } from '../handshake/reattach.js'
  *     failed
  *
  * The plugin does not keep the host's event loop alive while no call is in flight; when the host ends, however it ends,
- * the plugin ends too. (One of go-plugin on transport `socket` does not notice that its host was killed with SIGKILL.)
+ * the plugin ends too. (One of go-plugin on transport `socket` does not notice that a signal ended its host.)
  * @throws `ERR_CONFIG_*` and `ERR_SECURITY_CHECKSUM` before anything is started; `ERR_PROCESS_SPAWN`,
  * `ERR_PROCESS_EXITED`, `ERR_HANDSHAKE_*`, `ERR_SECURITY_CERTIFICATE`, `ERR_SOCKET_CONNECT` with nothing left behind; the
  * signal's reason
@@ -54,6 +55,8 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
     sockets?.remove()
     throw error
   }
+  // A program that is no plugin does not notice the end of its host, nor does one of go-plugin on sockets of its own.
+  const leave = atExit(() => child.kill('SIGKILL', { group: true }))
   const logger = childLogger(options.logger, { plugin: options.name, pid: child.pid })
   logger.debug({}, 'plugin started')
   const facts: PluginFacts = {
@@ -69,8 +72,9 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
     signal?.throwIfAborted()
     facts.log.passOn(isOnStream(line))
     if (!isOnStream(line)) {
-      return await connectSockets({ child, facts, line, createMuxer, certificate, sockets, options })
+      return await connectSockets({ child, facts, line, createMuxer, certificate, sockets, leave, options })
     }
+    leave()
     sockets?.remove()
     return connectStream(child, facts, line, createMuxer, options)
   } catch (error) {
@@ -78,6 +82,7 @@ export async function launch(launchOptions: LaunchOptions): Promise<Plugin> {
     child.stream?.destroy()
     // A process that may not be signalled (sudo) ends with its stream, if it is a plugin at all.
     await settlesWithin(child.exited, 5000)
+    leave()
     await releaseSockets(sockets, line)
     throw error
   }
@@ -153,11 +158,13 @@ interface SocketPlugin {
   readonly createMuxer: CreateMuxer
   readonly certificate: Certificate | undefined
   readonly sockets: Sockets | undefined
+  /** The process is no longer killed at this one's exit. */
+  readonly leave: () => void
   readonly options: ResolvedLaunchOptions
 }
 
 async function connectSockets(started: SocketPlugin): Promise<Plugin> {
-  const { child, facts, line, createMuxer, certificate, sockets, options } = started
+  const { child, facts, line, createMuxer, certificate, sockets, leave, options } = started
   const { network, address, appVersion } = line
   const main = { network: network === 'tcp' ? 'tcp' : 'unix', address } as const
   const tls =
@@ -169,8 +176,7 @@ async function connectSockets(started: SocketPlugin): Promise<Plugin> {
   const connect = multiplexed
     ? await onOneSocket(place, facts, createMuxer, options.signal)
     : onSockets(place)
-  // A plugin of go-plugin on sockets of its own does not notice the end of its host.
-  const leave = options.outlive ? undefined : atExit(() => child.kill('SIGKILL', { group: true }))
+  if (options.outlive) leave()
   const connected = createPlugin({
     facts,
     process: child,
@@ -180,7 +186,7 @@ async function connectSockets(started: SocketPlugin): Promise<Plugin> {
     reattachConfig:
       multiplexed || tls !== undefined ? undefined : reattachConfig(child.pid, appVersion, main),
     release: async () => {
-      leave?.()
+      leave()
       await releaseSockets(sockets, line)
     }
   })
@@ -199,8 +205,10 @@ async function connectSockets(started: SocketPlugin): Promise<Plugin> {
 /** A stream that the plugin does not use: its standard output, which somebody has to read, or a spare descriptor. */
 function keepReading(child: ChildProcessHandle, { log }: PluginFacts): void {
   if (child.stream === undefined) return
-  if (child.stdout === undefined) child.stream.on('data', (bytes: Buffer) => log.take('stdout', bytes))
-  else child.stream.destroy()
+  if (child.stdout !== undefined) return void child.stream.destroy()
+  child.stream.on('data', (bytes: Buffer) => log.take('stdout', bytes))
+  // Calls in flight are on the sockets.
+  child.stream.unref()
 }
 
 /** Where this plugin's unix sockets are: a directory of its own, unless the caller has named one. */
@@ -213,11 +221,19 @@ let swept: Promise<unknown> | undefined
 
 async function openSockets(options: ResolvedLaunchOptions): Promise<Sockets | undefined> {
   if (process.platform === 'win32') return undefined
-  const { socketDir, socketGroup, outlive } = options
+  const { transport, socketDir, socketGroup, outlive } = options
   // What killed hosts have left, once for each process; nobody waits for it.
   swept ??= sweepSockets(socketDir)
   if (socketDir !== undefined) return { path: socketDir, remove: () => {} }
-  return outlive ? undefined : createSocketDir({ group: socketGroup })
+  if (outlive) return undefined
+  try {
+    return await createSocketDir({ group: socketGroup })
+  } catch (error) {
+    // A plugin on the stream needs none.
+    if (transport !== 'auto' || !isPluginError(error, 'ERR_SOCKET_LISTEN')) throw error
+    options.logger.debug({ plugin: options.name, err: error }, 'no directory for sockets: doing without')
+    return undefined
+  }
 }
 
 /** Removes what the plugin may have left of its sockets; go-plugin's own leave theirs when they are killed. */

@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { type BrokerOptions, resolveBrokerOptions } from '../broker/options.js'
 import { type TransportKind, transportKinds } from '../broker/transport.js'
 import { checkBytes, checkChoice, invalidOption } from '../check.js'
@@ -205,7 +205,8 @@ export function resolveConnectionOptions(
     ...resolveBrokerOptions(options),
     name: checkName(options.name ?? defaultName),
     maxMessageBytes: checkBytes('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024 * 1024),
-    socketDir: options.socketDir,
+    // The plugin may have another working directory.
+    socketDir: options.socketDir === undefined ? undefined : resolve(options.socketDir),
     socketGroup: options.socketGroup,
     onOutput: options.onOutput,
     graceMs: checkDuration('graceMs', options.graceMs ?? 5000),

@@ -12,7 +12,7 @@ const tailLineChars = 500
 /** How much may come on stdout ahead of the handshake line, as on the stream. */
 const maxJunkChars = 65_536
 
-/** What a plugin said on stderr about why it could not start: an error record whose `code` is about the handshake. */
+/** What a plugin said on stderr about why it could not start: an error record with one of the codes that starting can have. */
 export interface PluginComplaint {
   readonly code: ErrorCode
   readonly message: string
@@ -59,7 +59,7 @@ export function detachedLog(
 export function capturePluginOutput(
   child: { readonly stdout: Readable | undefined; readonly stderr: Readable },
   logger: Logger,
-  onOutput?: (channel: 'stdout' | 'stderr', bytes: Uint8Array) => void
+  listener?: (channel: 'stdout' | 'stderr', bytes: Uint8Array) => void
 ): PluginLog {
   const tail: string[] = []
   let complaint: PluginComplaint | undefined
@@ -77,6 +77,16 @@ export function capturePluginOutput(
     panicking ||= /^(?:panic|fatal error): /.test(line)
     logger[textLevel(line) ?? (panicking ? 'error' : 'debug')]({ stream: 'stderr' }, line)
   }
+
+  const onOutput =
+    listener &&
+    ((channel: 'stdout' | 'stderr', bytes: Uint8Array): void => {
+      try {
+        listener(channel, bytes)
+      } catch (error) {
+        logger.error({ err: error }, 'onOutput failed')
+      }
+    })
 
   function logPrint(line: string): void {
     if (line !== '') logger.info({ stream: 'stdout' }, line)
@@ -202,7 +212,9 @@ function textLevel(line: string): LogLevel | undefined {
 
 function asComplaint({ level, message, fields }: LogRecord): PluginComplaint | undefined {
   const { code, hint } = fields
-  const known = errorCodes.find((word) => word === code && word.startsWith('ERR_HANDSHAKE_'))
+  const known = errorCodes.find(
+    (word) => word === code && /^ERR_(?:HANDSHAKE|SECURITY|SOCKET|CONFIG)_/.test(word)
+  )
   if (level !== 'error' || known === undefined) return undefined
   return { code: known, message, hint: typeof hint === 'string' ? hint : undefined, fields }
 }

@@ -104,6 +104,7 @@ export function createPlugin(setup: PluginSetup): ConnectedPlugin {
     peerName: facts.name,
     maxMessageBytes: options.maxMessageBytes,
     onBusy: (busy) => (busy ? hold.take() : hold.release()),
+    endReason: () => ended,
     explainLoss,
     logger
   })

@@ -76,11 +76,14 @@ function writeLast(text: string | Uint8Array): void {
   }
 }
 
-/** Writes to the standard output that the process was started with. Resolves once it has left. */
+/** Writes to the standard output that the process was started with. Rejects when nobody can read it any more. */
 export function writeStdout(text: string): Promise<void> {
   const write = real?.stdout ?? process.stdout.write.bind(process.stdout)
-  return new Promise((resolve) => {
-    write(text, () => resolve())
+  return new Promise((resolve, reject) => {
+    write(text, (error) => {
+      if (error) reject(error)
+      else resolve()
+    })
   })
 }
 

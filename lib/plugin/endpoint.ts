@@ -37,7 +37,7 @@ export interface Endpoint {
   services(others: readonly ServiceBinding[]): readonly ServiceBinding[]
   /** Whether a host is connected now. */
   readonly connected: boolean
-  /** Sends the handshake line, with its newline, to the host. */
+  /** Sends the handshake line, with its newline, to the host. Rejects when the host is gone. */
   announce(line: string): Promise<void>
   /** Lets those go who wait for more: the servers are about to close. */
   end(): void

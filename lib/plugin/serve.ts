@@ -71,11 +71,7 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
   process.on('SIGTERM', () => void leave('SIGTERM'))
   void served.ended.then(() => process.exit(0))
 
-  await served.offer()
-  const line = formatLine({ ...endpoint.line, appVersion: version, protocol: 'grpc', wires: options.wires })
-  await endpoint.announce(`${line}\n`)
-  served.announced()
-  process.on('SIGINT', () => logger.debug({}, 'SIGINT is left to the host'))
+  // Before the services are made: a host that ends meanwhile is noticed. One that has ended already cannot be told the line.
   if (endpoint.transport.kind !== 'stream') {
     watchForOrphan(
       () => endpoint.connected,
@@ -83,6 +79,13 @@ export async function serve(serveOptions: ServeOptions): Promise<ServedPlugin> {
       () => void leave('the host is gone')
     )
   }
+
+  await served.offer()
+  const line = formatLine({ ...endpoint.line, appVersion: version, protocol: 'grpc', wires: options.wires })
+  // Before the host can know of this process: its first SIGINT may come right after the line.
+  process.on('SIGINT', () => logger.debug({}, 'SIGINT is left to the host'))
+  await endpoint.announce(`${line}\n`).catch(() => leave('the host is gone'))
+  served.announced()
   logger.debug({ version, transport: endpoint.transport.kind }, 'plugin serves')
 
   /** Whatever of the plugin's own is still open, the process must not outlive its host. */

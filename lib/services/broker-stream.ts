@@ -7,11 +7,8 @@ import { type ServiceBinding, implement } from '../grpc/handler.js'
 import { callError } from '../grpc/status.js'
 import type { Connection } from './broker.js'
 
-/**
- * Messages that may wait for one side to read them, far above the IDs that are announced or knocked for at
- * once.
- */
-const maxQueued = 1024
+/** Messages that may wait for one side to read them: as many IDs as a process may have sockets for, by the usual limits. */
+const maxQueued = 65_536
 
 /** The plugin's end: a service for its main server, and the link that it makes. */
 export interface BrokerStreamService {

@@ -87,6 +87,8 @@ export interface BrokerSetup {
   readonly onBusy?: (busy: boolean) => void
   /** Asked before each dial; throws where it is too early. */
   readonly mayDial?: () => void
+  /** Why this side itself has ended everything, once it has: the reason of all that is lost from then on. */
+  readonly endReason?: () => Error | undefined
   /** Asked why the transport was lost. */
   readonly explainLoss: (cause: Error | undefined) => Promise<Error>
   readonly logger: Logger
@@ -135,6 +137,8 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
 
   /** The loss of one connection says nothing of the others; the loss of the session does. */
   async function explainLoss(id: number, cause: Error | undefined): Promise<Error> {
+    const ended = setup.endReason?.()
+    if (ended !== undefined) return ended
     const known = isPluginError(cause) ? cause : undefined
     if (known !== undefined && !lostWithSession.has(known.code)) {
       // There is nobody to connect to any more.

@@ -12,12 +12,11 @@ import {
   rmdirSync,
   unlinkSync
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PluginError } from '../errors.js'
 import { atExit } from '../at-exit.js'
 import { groupId } from './socket-group.js'
-import { newSocketDirPath } from './socket-path.js'
+import { newSocketDirPath, socketTmpdir } from './socket-path.js'
 
 export interface SocketDirOptions {
   /** Where the directory is made. Default: the temporary directory. */
@@ -46,7 +45,7 @@ export interface SocketDir {
  * `ERR_SOCKET_LISTEN` when the system refuses. Nothing is left behind
  */
 export async function createSocketDir(options: SocketDirOptions = {}): Promise<SocketDir> {
-  const { dir = tmpdir(), group } = options
+  const { dir = socketTmpdir(), group } = options
   if (process.platform === 'win32') {
     throw new PluginError('ERR_CONFIG_INVALID', 'unix sockets are not used on Windows', {
       hint: 'Listen on tcp.'

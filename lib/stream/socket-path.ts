@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readlinkSync } from 'node:fs'
-import { hostname } from 'node:os'
-import { basename, join } from 'node:path'
+import { hostname, tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
 import { PluginError } from '../errors.js'
 
 /**
@@ -22,13 +22,23 @@ const pattern = /^plugin-mx-([0-9a-f]{6})-([1-9]\d{0,9})-[0-9a-f]{12}$/
  */
 export const longestPathBytes = process.platform === 'linux' ? 107 : 103
 
+/** How much our names add to a directory's path: one of a directory, with a Go plugin's socket in it. */
+const longestNameBytes = '/plugin-mx-abcdef-1234567890-0123456789ab/plugin0123456789'.length
+
+/** Where sockets go when nothing else is said: the temporary directory, or `/tmp` when the path of that is too long. */
+export function socketTmpdir(): string {
+  const dir = resolve(tmpdir())
+  return Buffer.byteLength(dir) + longestNameBytes <= longestPathBytes ? dir : '/tmp'
+}
+
 /**
- * A new path in `dir`. In a directory of ours the name is short, because that of the directory says it all.
+ * A new path in `dir`, absolute: the other process has a working directory of its own. In a directory of ours the
+ * name is short, because that of the directory says it all.
  * @throws `ERR_CONFIG_INVALID` when it would be too long
  */
 export function newSocketPath(dir: string): string {
   const owned = parseSocketName(basename(dir)) !== undefined
-  const path = join(dir, owned ? `plugin${randomBytes(5).toString('hex')}` : newName())
+  const path = resolve(dir, owned ? `plugin${randomBytes(5).toString('hex')}` : newName())
   checkPathLength(path)
   return path
 }
@@ -39,7 +49,7 @@ export function newSocketPath(dir: string): string {
  * @throws `ERR_CONFIG_INVALID` when they would be too long
  */
 export function newSocketDirPath(dir: string): string {
-  const path = join(dir, newName())
+  const path = resolve(dir, newName())
   checkPathLength(join(path, 'plugin0123456789'))
   return path
 }

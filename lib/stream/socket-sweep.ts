@@ -1,9 +1,8 @@
 import type { Stats } from 'node:fs'
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { longestPathBytes, parseSocketName, processSpace } from './socket-path.js'
+import { longestPathBytes, parseSocketName, processSpace, socketTmpdir } from './socket-path.js'
 
 /** A socket is bound a moment before it listens; one this young may be just that. */
 const youngestMs = 60_000
@@ -17,7 +16,7 @@ const youngestMs = 60_000
  * container; it belongs to this user and is older than a minute; the process in its name is gone; and it is a
  * socket which refuses a connection, or a real directory in which everything is such a socket.
  */
-export async function sweepSockets(dir: string = tmpdir()): Promise<string[]> {
+export async function sweepSockets(dir: string = socketTmpdir()): Promise<string[]> {
   const uid = process.getuid?.()
   if (uid === undefined) return []
   const space = processSpace()

@@ -7,14 +7,13 @@ import {
   connect,
   createServer
 } from 'node:net'
-import { tmpdir } from 'node:os'
 import { once } from 'node:events'
 import { PluginError } from '../errors.js'
 import { checkDuration, waitFor } from '../signal.js'
 import type { RefGroup } from './ref-group.js'
 import { atExit } from '../at-exit.js'
 import { groupId } from './socket-group.js'
-import { checkPathLength, newSocketPath } from './socket-path.js'
+import { checkPathLength, newSocketPath, socketTmpdir } from './socket-path.js'
 
 /** Where a socket listens, as go-plugin writes it: a path, or `host:port`. */
 export interface SocketAddress {
@@ -64,7 +63,7 @@ export async function listenSocket(options: ListenSocketOptions): Promise<Socket
 }
 
 async function listenUnix(options: ListenSocketOptions): Promise<SocketListener> {
-  const { dir = tmpdir(), group, onConnection, refs } = options
+  const { dir = socketTmpdir(), group, onConnection, refs } = options
   if (process.platform === 'win32') {
     throw new PluginError('ERR_CONFIG_INVALID', 'unix sockets are not used on Windows', {
       hint: 'Listen on tcp.'

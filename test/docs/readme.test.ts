@@ -1,67 +1,62 @@
 import '../helpers/plain-children.js'
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { errorCodes } from '../../lib/errors.js'
+import { Echo } from '#proto/echo/v1/echo.js'
+import { launch } from '../../lib/host/index.js'
 import { packageRoot, runCli } from '../helpers/cli.js'
+import { checkout, readPage, runCommand } from './listings.js'
 
-const run = promisify(execFile)
-const readme = await readFile(join(packageRoot, 'README.md'), 'utf8')
-
-/** Listings with a file name in front of them, by that name. */
-const files = new Map(
-  [...readme.matchAll(/<!-- file: (\S+) -->\n\n```\w+\n([\s\S]*?)```/g)].map(
-    ([, name, code]) => [name!, code!] as const
-  )
-)
-
-/** `console` listings: each command with what it prints. */
-const commands = [...readme.matchAll(/```console\n([\s\S]*?)```/g)].flatMap(([, session]) =>
-  session!
-    .split(/^\$ /m)
-    .slice(1)
-    .map((part) => {
-      const [command, ...output] = part.split('\n')
-      return { command: command!, output: output.join('\n') }
-    })
-)
-
-/** A copy of what a checkout has, without what is built or installed: those are linked. */
-async function checkout(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'muxplug-readme-'))
-  t.teardown(() => rm(dir, { recursive: true }))
-  for (const name of ['package.json', 'proto', 'plugins']) {
-    await cp(join(packageRoot, name), join(dir, name), { recursive: true })
-  }
-  for (const name of ['dist', 'node_modules']) await symlink(join(packageRoot, name), join(dir, name))
-  for (const [name, code] of files) {
-    await mkdir(dirname(join(dir, name)), { recursive: true })
-    await writeFile(join(dir, name), code)
-  }
-  return dir
-}
+const readme = await readPage('README.md')
+const handshake = { cookieKey: 'ECHO_PLUGIN', cookieValue: 'hello' }
 
 t.test('every listing runs as pasted and prints what the README says', async (t) => {
-  t.ok(files.size >= 5)
-  const dir = await checkout()
-  let ran = 0
-  for (const { command, output } of commands) {
-    // The main job has its own test below; its log has times and process numbers.
-    if (command.startsWith('bin/host')) continue
-    const [program, ...args] = command.split(' ')
-    const { NODE_OPTIONS: _loaders, ...env } = process.env
-    const { stdout } = await run(program!, args, { cwd: dir, env })
-    if (output !== '') t.equal(stdout, output, command)
-    ran += 1
+  t.ok(readme.files.size >= 7)
+  const dir = await checkout(t, readme)
+  // The main job has its own test below: its log has times and process numbers.
+  const runnable = readme.commands.filter(
+    ({ command, needsGo }) => !needsGo && !command.startsWith('bin/host')
+  )
+  t.equal(runnable.length, 3)
+  for (const command of runnable) {
+    const printed = await runCommand(command, dir)
+    if (command.output !== '') t.equal(printed, command.output, command.command)
   }
-  t.equal(ran, 3)
+})
+
+t.test('the plugin of two versions speaks the newest that its host knows, with AutoMTLS', async (t) => {
+  const cwd = await checkout(t, readme)
+  for (const [known, text] of [
+    [[1], 'hello'],
+    [[1, 2], 'HELLO']
+  ] as const) {
+    const plugin = await launch({
+      command: [process.execPath, 'two-versions.mjs'],
+      cwd,
+      handshake,
+      versions: Object.fromEntries(known.map((version) => [version, [Echo]])),
+      transport: 'socket',
+      autoMtls: true
+    })
+    t.teardown(() => plugin.kill())
+    t.equal(plugin.version, known.at(-1))
+    t.match(await plugin.dispense(Echo).echo({ text: 'hello' }), { text })
+    await plugin.close()
+    t.match(await plugin.exited, { code: 0 })
+  }
+})
+
+t.test('a part of a file is in that file', async (t) => {
+  t.ok(readme.parts.size > 0)
+  for (const [name, part] of readme.parts) {
+    const whole = await readFile(join(packageRoot, name), 'utf8')
+    t.ok(whole.includes(part.replace(/^(?=.)/gm, '\t')), name)
+  }
 })
 
 t.test('the main job prints the listing that the README shows', async (t) => {
-  const shown = commands.find(({ command }) => command === 'bin/host proto')!
+  const shown = readme.commands.find(({ command }) => command === 'bin/host proto')!
   const listing = shown.output.split('\n').filter((line) => /-[df]$/.test(line))
   const { stdout, stderr } = await runCli(['proto'], { cwd: packageRoot })
   t.equal(stdout, `${listing.join('\n')}\n`)
@@ -79,7 +74,7 @@ t.test('the main job prints the listing that the README shows', async (t) => {
 })
 
 t.test('the two commands are those of package.json and of continuous integration', async (t) => {
-  const [block] = /```sh\n[\s\S]*?```/.exec(readme)!
+  const [block] = /```sh\n[\s\S]*?```/.exec(readme.text)!
   t.match(block, 'npm ci && bin/host .')
   t.match(block, 'npm ci && npm test')
   const manifest = JSON.parse(await readFile(join(packageRoot, 'package.json'), 'utf8')) as {
@@ -89,8 +84,8 @@ t.test('the two commands are those of package.json and of continuous integration
 })
 
 t.test('codes named in the README exist, and links lead somewhere', async (t) => {
-  for (const [code] of readme.matchAll(/ERR_\w+/g)) t.ok(errorCodes.includes(code as never), code)
-  for (const [, target] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+  for (const [code] of readme.text.matchAll(/ERR_\w+/g)) t.ok(errorCodes.includes(code as never), code)
+  for (const [, target] of readme.text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
     await t.resolves(import('node:fs/promises').then(({ access }) => access(join(packageRoot, target!))))
   }
 })

@@ -94,6 +94,7 @@ t.test('a complaint is an error record with one of our codes', async (t) => {
   for (const other of [
     formatRecord('info', 'cannot', { code: 'ERR_HANDSHAKE_COOKIE' }),
     formatRecord('error', 'cannot', { code: 'ERR_OF_SOMEBODY_ELSE' }),
+    formatRecord('error', 'cannot', { code: 'ERR_PROCESS_EXITED' }),
     formatRecord('error', 'cannot', { code: 42 })
   ]) {
     t.equal((await captured({ stderr: other + last })).log.complaint, undefined)

@@ -14,7 +14,8 @@ const programs = {
   '.': {
     host: './host',
     plugin: './plugin',
-    'stream-plugin': './stream-plugin'
+    'stream-plugin': './stream-plugin',
+    versions: './versions'
   },
   examples: {
     'kv/host': `${examples}/grpc`,
@@ -35,7 +36,8 @@ const tests = [
   'examples',
   'negotiation',
   'orphans',
-  'reattach'
+  'reattach',
+  'readme'
 ].map((name) => `test/interop/${name}.interop.ts`)
 
 function run(command, args, cwd) {
