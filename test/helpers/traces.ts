@@ -5,13 +5,13 @@ import type { Test } from 'tap'
 import { type LaunchOptions, PluginError, launch } from '../../lib/host/index.js'
 import { isRunning } from './launch.js'
 
-/** What this test file could leave behind. */
+/** What a test file could leave behind. */
 export interface Traces {
   /** A temporary directory of its own, for this process and the plugins that it launches. */
   readonly dir: string
   /** What is in it. */
   files(): string[]
-  /** Resolves once nothing is left: no file, and nothing more that keeps this process running than at first. */
+  /** Resolves once no file is left, and nothing more that keeps this process running than at first. */
   gone(): Promise<void>
 }
 
@@ -58,13 +58,12 @@ function openResources(): string[] {
 
 /** Launches what must fail, and gives the error. By then the process has to be gone. */
 export async function launchFailure(options: LaunchOptions): Promise<PluginError> {
-  try {
-    const plugin = await launch(options)
-    await plugin.kill()
-  } catch (error) {
-    if (!(error instanceof PluginError)) throw error
-    if (error.pid !== undefined && isRunning(error.pid)) throw new Error(`plugin ${error.pid} still runs`)
-    return error
-  }
-  throw new Error('the launch did not fail')
+  const failure = await launch(options).then(
+    (plugin) => plugin.kill(),
+    (error: Error) => error
+  )
+  if (failure === undefined) throw new Error('the launch did not fail')
+  if (!(failure instanceof PluginError)) throw failure
+  if (failure.pid !== undefined && isRunning(failure.pid)) throw new Error(`plugin ${failure.pid} still runs`)
+  return failure
 }
