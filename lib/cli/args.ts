@@ -45,7 +45,7 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
         "how the processes reach each other: our stream, go-plugin's sockets, or the best that the plugin knows"
       )
         .choices(transports)
-        .default('auto')
+        .default('stream')
     )
     .addOption(
       new Option(

@@ -27,7 +27,7 @@ function records(stderr: string): Record<string, unknown>[] {
 }
 
 for (const [transport, flags, handshake] of [
-  ['auto', [], { stream: 'fd' }],
+  ['auto', ['--transport', 'auto'], { stream: 'fd' }],
   ['socket', ['--transport', 'socket'], { network: 'unix', multiplexed: false, mtls: false }],
   ['socket-mux', ['--transport', 'socket-mux', '--mtls'], { network: 'unix', multiplexed: true, mtls: true }]
 ] as const) {

@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { formatLine, parseLine, type HandshakeLine } from '../../lib/handshake/line.js'
+import { packageRoot } from '../helpers/paths.js'
 
 interface Case {
   readonly title: string
@@ -14,7 +16,7 @@ interface Golden {
   readonly junk: readonly string[]
 }
 const golden = JSON.parse(
-  readFileSync(new URL('../golden/handshake-lines.json', import.meta.url), 'utf8')
+  readFileSync(join(packageRoot, 'test/golden/handshake-lines.json'), 'utf8')
 ) as Golden
 
 await t.test('formats and reads the golden lines', async (t) => {

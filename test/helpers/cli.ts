@@ -2,12 +2,13 @@ import './plain-children.js'
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { packageRoot } from './paths.js'
 
-export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
+export { packageRoot } from './paths.js'
 
 /** The program that users run. */
-export const binHost = fileURLToPath(new URL('../../bin/host', import.meta.url))
+export const binHost = join(packageRoot, 'bin/host')
 
 export interface CliResult {
   readonly code: number | null

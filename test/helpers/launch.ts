@@ -1,19 +1,16 @@
 import './plain-children.js'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { type LaunchOptions, type LogFields, type Logger, type Plugin, launch } from '../../lib/host/index.js'
 import { logLevels } from '../../lib/log.js'
+import { fixture } from './paths.js'
 
 /** Both forms of the stream: every test with a real child runs on each. */
 export const streamForms = ['fd', 'stdio'] as const
 
 export const echoHandshake = { cookieKey: 'ECHO_PLUGIN', cookieValue: 'echo', protocolVersion: 1 }
 
-/** The path of a program under test/fixtures. */
-export function fixture(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
-}
+export { fixture } from './paths.js'
 
 export interface LogRecord {
   readonly level: string

@@ -6,6 +6,7 @@ import t from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
 import { type LaunchOptions, PluginError, launch } from '../../lib/host/index.js'
 import { fixtureOptions, launchFixture, recordingLogger, streamForms } from '../helpers/launch.js'
+import { fileURLToPath } from 'node:url'
 
 /** Launches what must fail, and gives the error. */
 async function failure(options: LaunchOptions): Promise<PluginError> {
@@ -175,7 +176,7 @@ t.test('a program that cannot be started is told with what to do', async (t) => 
   t.match(missing, { code: 'ERR_PROCESS_SPAWN', message: /muxplug-no-such-program/, hint: String })
   const notExecutable = await failure({
     ...options,
-    command: [new URL('./launch.test.ts', import.meta.url).pathname]
+    command: [fileURLToPath(import.meta.url)]
   })
   t.match(notExecutable, { code: 'ERR_PROCESS_SPAWN', hint: String })
 })

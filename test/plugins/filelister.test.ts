@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { FileLister } from '#proto/filelister/v1/filelister.js'
@@ -6,8 +6,9 @@ import { HostService } from '#proto/hostserve/v1/hostserve.js'
 import { callError, launch } from '../../lib/host/index.js'
 import { handshake } from '../../plugins/filelister/handshake.js'
 import { recordingLogger, streamForms } from '../helpers/launch.js'
+import { packageRoot } from '../helpers/paths.js'
 
-const command = [fileURLToPath(new URL('../../plugins/filelister/filelister', import.meta.url))] as const
+const command = [join(packageRoot, 'plugins/filelister/filelister')] as const
 
 async function startLister(t: Test, stream: 'fd' | 'stdio') {
   const logger = recordingLogger()

@@ -5,16 +5,13 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { isPluginError } from '../../lib/errors.js'
 import { describeExit, spawnProcess, type SpawnOptions } from '../../lib/process/spawn.js'
 import { terminate } from '../../lib/process/terminate.js'
+import { fixture } from '../helpers/paths.js'
 
 const env = { PATH: process.env['PATH'] ?? '' }
-const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
-/** What makes a child load TypeScript, without tap's other loaders. */
-const loader = process.execArgv.filter((arg) => arg.includes('@tapjs/typescript'))
 
 async function start(t: Test, command: readonly [string, ...string[]], options: Partial<SpawnOptions> = {}) {
   const child = await spawnProcess({ command, env, stream: 'fd', ...options })
@@ -195,7 +192,7 @@ for (const stream of ['fd', 'stdio'] as const) {
 
   await t.test(`a host with an idle plugin on ${stream} ends when it was told not to wait`, async (t) => {
     const host = (...steps: string[]): [string, ...string[]] => {
-      return [process.execPath, ...loader, fixture('process-host.mjs'), stream, ...steps]
+      return [process.execPath, fixture('process-host.mjs'), stream, ...steps]
     }
     const options = { env: { ...env, TS_NODE_TRANSPILE_ONLY: '1' } }
     const unref = await start(t, host('unref'), options)

@@ -10,8 +10,9 @@ import { Health } from '#proto/grpc/health/v1/health.js'
 import { ServerReflection } from '#proto/grpc/reflection/v1/reflection.js'
 import { ServerReflection as ServerReflectionAlpha } from '#proto/grpc/reflection/v1alpha/reflection.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'
+import { packageRoot } from '../helpers/paths.js'
 
-const root = path.resolve(import.meta.dirname, '../..')
+const root = packageRoot
 const golden: { files: Record<string, string> } = JSON.parse(
   readFileSync(path.join(root, 'test/golden/descriptors.json'), 'utf8')
 )

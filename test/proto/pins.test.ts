@@ -11,8 +11,9 @@ import { ServerReflection } from '#proto/grpc/reflection/v1/reflection.js'
 import { ServerReflection as ServerReflectionAlpha } from '#proto/grpc/reflection/v1alpha/reflection.js'
 import { DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
+import { packageRoot } from '../helpers/paths.js'
 
-const root = path.resolve(import.meta.dirname, '../..')
+const root = packageRoot
 
 /** Bytes of a message, written by hand from its .proto: `field << 3 | wire type`, length, value. */
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

@@ -18,6 +18,7 @@ import { implement, type ServiceBinding } from '../../lib/grpc/handler.js'
 import { healthService } from '../../lib/services/health.js'
 import { reflectionServices } from '../../lib/services/reflection.js'
 import { connectTo } from '../helpers/connection.js'
+import { packageRoot } from '../helpers/paths.js'
 
 type Request = ServerReflectionRequest.Init
 type Ask = (...requests: Request[]) => Promise<ServerReflectionResponse[]>
@@ -247,7 +248,7 @@ t.test('both are background work', async (t) => {
 
 /** The service of a .proto file, as users of grpc-js load it. */
 function loaded(t: Test, files: Record<string, string>, main: string, service: string): ServiceBinding {
-  const folder = mkdtempSync(path.join(import.meta.dirname, 'reflection-'))
+  const folder = mkdtempSync(path.join(packageRoot, 'reflection-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   for (const [name, content] of Object.entries(files)) {
     writeFileSync(path.join(folder, name), `syntax = "proto3";\n${content}`)

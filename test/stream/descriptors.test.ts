@@ -6,12 +6,12 @@ import { closeSync, copyFileSync, openSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 import { joinStdio } from '../../lib/stream/stdio.js'
+import { packageRoot } from '../helpers/paths.js'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
+const root = packageRoot
 const sources = ['errors', 'duplex', 'stream/descriptor', 'stream/fd', 'stream/stdio'].map(
   (name) => `lib/${name}.ts`
 )

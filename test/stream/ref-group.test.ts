@@ -60,7 +60,7 @@ t.test('a handle that has closed is told nothing more', (t) => {
 
 t.test('a listener and a connection do not keep a process running, until they shall again', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'refs-'))
-  const module = (name: string) => JSON.stringify(join(import.meta.dirname, `../../lib/stream/${name}.ts`))
+  const module = (name: string) => JSON.stringify(join(import.meta.dirname, `../../lib/stream/${name}.js`))
   const program = join(dir, 'run.mjs')
   writeFileSync(
     program,
@@ -90,7 +90,7 @@ t.test('a listener and a connection do not keep a process running, until they sh
        process.stdout.write(listener.address)
      })`
   )
-  const child = spawn(process.execPath, [...process.execArgv, program], {
+  const child = spawn(process.execPath, [program], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => {

@@ -165,7 +165,7 @@ t.test('what the system does not let go is told of', async (t) => {
 
 t.test('it goes with the process, but for what was put into it', async (t) => {
   const dir = shortDir(t)
-  const module = (name: string) => JSON.stringify(join(import.meta.dirname, `../../lib/stream/${name}.ts`))
+  const module = (name: string) => JSON.stringify(join(import.meta.dirname, `../../lib/stream/${name}.js`))
   writeFileSync(
     join(dir, 'run.mjs'),
     `import { writeFileSync } from 'node:fs'
@@ -183,7 +183,7 @@ t.test('it goes with the process, but for what was put into it', async (t) => {
      process.stdout.write(kept.path)
      process.exit(3)`
   )
-  const child = spawn(process.execPath, [...process.execArgv, join(dir, 'run.mjs')], {
+  const child = spawn(process.execPath, [join(dir, 'run.mjs')], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))

@@ -195,7 +195,7 @@ t.test('a directory that is not there, or may not be used, is named in the error
 
 t.test('the files go with the process, but not what has taken the place of one', async (t) => {
   const dir = shortDir(t)
-  const module = JSON.stringify(join(import.meta.dirname, '../../lib/stream/socket.ts'))
+  const module = JSON.stringify(join(import.meta.dirname, '../../lib/stream/socket.js'))
   writeFileSync(
     join(dir, 'run.mjs'),
     `import { listenSocket } from ${module}
@@ -204,7 +204,7 @@ t.test('the files go with the process, but not what has taken the place of one',
      process.stdout.write(address + '\\n')
      process.stdin.on('data', () => process.exit(3))`
   )
-  const child = spawn(process.execPath, [...process.execArgv, join(dir, 'run.mjs')], {
+  const child = spawn(process.execPath, [join(dir, 'run.mjs')], {
     stdio: ['pipe', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))
