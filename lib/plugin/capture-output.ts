@@ -62,9 +62,9 @@ function redirect(stream: NodeJS.WriteStream, channel: StdioChannel, output: Std
   type Callback = (error?: Error | null) => void
   stream.write = (chunk: Uint8Array | string, encoding?: BufferEncoding | Callback, callback?: Callback) => {
     const [named, done] = typeof encoding === 'function' ? [undefined, encoding] : [encoding, callback]
-    output.write(channel, typeof chunk === 'string' ? Buffer.from(chunk, named) : chunk)
+    const goOn = output.write(channel, typeof chunk === 'string' ? Buffer.from(chunk, named) : chunk)
     if (done !== undefined) process.nextTick(done)
-    return true
+    return goOn
   }
 }
 
@@ -74,6 +74,12 @@ function writeLast(text: string | Uint8Array): void {
   } catch {
     // The host is gone, or does not read.
   }
+}
+
+/** Tells those that write as fast as they may, such as pipes, to go on. */
+export function resumeOutput(): void {
+  process.stdout.emit('drain')
+  process.stderr.emit('drain')
 }
 
 /** Writes to the standard output that the process was started with. Rejects when nobody can read it any more. */

@@ -25,7 +25,8 @@ import { openFd } from '../stream/fd.js'
 import { type SocketListener, listenSocket } from '../stream/socket.js'
 import { sweepSockets } from '../stream/socket-sweep.js'
 import { openStdio } from '../stream/stdio.js'
-import { captureOutput, writeStdout } from './capture-output.js'
+import { captureOutput, resumeOutput, writeLog, writeStdout } from './capture-output.js'
+import { formatRecord } from './logger.js'
 import type { ResolvedServeOptions } from './options.js'
 
 /** Where the host finds the plugin. */
@@ -108,9 +109,11 @@ export async function openSocketEndpoint(
   { environment, options, createMuxer }: EndpointSetup,
   capture: (output: StdioOutput) => void
 ): Promise<Endpoint> {
-  const { logger } = options
   const output = createStdioOutput({
-    onDrop: () => logger.warn({}, 'the host does not read what the plugin prints: the oldest is dropped')
+    onDrain: resumeOutput,
+    // Whether or not the plugin has a logger.
+    onDrop: () =>
+      writeLog(formatRecord('warn', 'the host does not read all that is printed: some is lost', {}))
   })
   capture(output)
   const { reflectionServices } = await import('../services/reflection.js')

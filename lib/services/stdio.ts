@@ -9,18 +9,26 @@ import type { Connection } from './broker.js'
 /** Which of its two outputs a plugin printed to. */
 export type StdioChannel = 'stdout' | 'stderr'
 
-/** Most bytes in one message, as go-plugin (`grpc_stdio.go`). */
-const chunkBytes = 1024
+/** Bytes of one block of what waits. */
+const blockBytes = 1024
+
+/** Most bytes in one message. go-plugin's plugins send 1024 (`grpc_stdio.go`), and its hosts take any number. */
+const messageBytes = 16 * blockBytes
+
+/** What may wait before the writer is asked to pause, in bytes: that many a pipe holds. */
+const pauseBytes = 64 * 1024
 
 const { STDOUT, STDERR } = StdioData.Channel
 const numbers = { stdout: STDOUT, stderr: STDERR } as const
 
 export interface StdioOutputOptions {
   /**
-   * What is kept for a host that does not read, in bytes; the oldest goes first. Default 1 MiB: more than the
-   * pipes of go-plugin hold, little beside a process.
+   * What is kept for a host that does not read, or not as fast, in bytes; the oldest goes first. Default 16 MiB:
+   * far more than is printed in one go, and bounded.
    */
   readonly maxBufferedBytes?: number
+  /** Told when a writer that was asked to pause may go on. */
+  readonly onDrain?: () => void
   /** Told once, when the first output is lost. */
   readonly onDrop?: () => void
 }
@@ -30,8 +38,8 @@ export interface StdioOutputOptions {
  * a print of Node cannot wait, so here the oldest output is dropped instead.
  */
 export interface StdioOutput {
-  /** Takes bytes, which are copied. Never blocks; after `end()` they are lost. */
-  write(channel: StdioChannel, bytes: Uint8Array): void
+  /** Takes bytes, which are copied. Never blocks; after `end()` they are lost. False: better wait for `onDrain`. */
+  write(channel: StdioChannel, bytes: Uint8Array): boolean
   /**
    * Lets readers go once they have read everything: a call that waits for output would hold up the server's
    * close.
@@ -56,19 +64,20 @@ interface Block {
 
 /** @throws `ERR_CONFIG_INVALID` */
 export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput {
-  const { maxBufferedBytes = 1024 * 1024, onDrop = () => {} } = options
-  const maxBlocks = Math.ceil(checkBytes('maxBufferedBytes', maxBufferedBytes) / chunkBytes)
+  const { maxBufferedBytes = 16 * 1024 * 1024, onDrop = () => {}, onDrain = () => {} } = options
+  const maxBlocks = Math.ceil(checkBytes('maxBufferedBytes', maxBufferedBytes) / blockBytes)
   // Blocks of one size, filled up by later writes: many small prints take no more memory than few large ones.
   const blocks: Block[] = []
   const readers = new Set<() => void>()
   let dropped = 0
   let ended = false
+  let paused = false
 
   function tail(channel: StdioChannel): Block {
     const last = blocks.at(-1)
-    if (last?.channel === channel && last.length < chunkBytes) return last
+    if (last?.channel === channel && last.length < blockBytes) return last
     if (blocks.length >= maxBlocks) drop()
-    const block = { channel, bytes: Buffer.allocUnsafeSlow(chunkBytes), length: 0 }
+    const block = { channel, bytes: Buffer.allocUnsafeSlow(blockBytes), length: 0 }
     blocks.push(block)
     return block
   }
@@ -76,6 +85,20 @@ export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput
   function drop(): void {
     if (dropped === 0) onDrop()
     dropped += blocks.shift()?.length ?? 0
+  }
+
+  /** The oldest blocks, as many of one channel as there are and fit into a message. */
+  function takeMessage(): StdioData.Init | undefined {
+    const [first] = blocks
+    if (first === undefined) return undefined
+    let count = 1
+    while (count < messageBytes / blockBytes && blocks[count]?.channel === first.channel) count += 1
+    const data = Buffer.concat(blocks.splice(0, count).map(({ bytes, length }) => bytes.subarray(0, length)))
+    if (paused && blocks.length === 0) {
+      paused = false
+      onDrain()
+    }
+    return { channel: numbers[first.channel], data }
   }
 
   function wakeAll(): void {
@@ -86,16 +109,18 @@ export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput
     write(channel, bytes) {
       if (ended) {
         dropped += bytes.length
-        return
+        return true
       }
       for (let offset = 0; offset < bytes.length;) {
         const block = tail(channel)
-        const piece = bytes.subarray(offset, offset + chunkBytes - block.length)
+        const piece = bytes.subarray(offset, offset + blockBytes - block.length)
         block.bytes.set(piece, block.length)
         block.length += piece.length
         offset += piece.length
       }
       wakeAll()
+      paused ||= blocks.length * blockBytes > pauseBytes
+      return !paused
     },
 
     end() {
@@ -113,9 +138,9 @@ export function createStdioOutput(options: StdioOutputOptions = {}): StdioOutput
 
     async *read(signal) {
       while (!signal.aborted) {
-        const block = blocks.shift()
-        if (block !== undefined) {
-          yield { channel: numbers[block.channel], data: block.bytes.subarray(0, block.length) }
+        const next = takeMessage()
+        if (next !== undefined) {
+          yield next
         } else if (ended) {
           return
         } else {

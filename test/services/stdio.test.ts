@@ -29,9 +29,9 @@ const textOf = (messages: StdioData.Init[], channel: number) =>
     .map(({ data }) => Buffer.from(data!).toString())
     .join('')
 
-t.test('output comes in messages of at most 1024 bytes, in order', async (t) => {
+t.test('output comes in messages of at most 16 KiB, in order', async (t) => {
   const output = createStdioOutput()
-  const long = 'abcdefghij'.repeat(500)
+  const long = 'abcdefghij'.repeat(5000)
   output.write('stdout', Buffer.from(long))
   output.write('stderr', Buffer.from('oh'))
   output.write('stdout', Buffer.alloc(0))
@@ -39,8 +39,8 @@ t.test('output comes in messages of at most 1024 bytes, in order', async (t) => 
   const messages = await drain(output)
   t.equal(textOf(messages, STDOUT), `${long}end`)
   t.equal(textOf(messages, STDERR), 'oh')
-  t.ok(messages.every(({ data }) => data!.length > 0 && data!.length <= 1024))
-  t.equal(messages.length, 7)
+  t.ok(messages.every(({ data }) => data!.length > 0 && data!.length <= 16_384))
+  t.equal(messages.length, 6)
   t.equal(output.dropped, 0)
 })
 
@@ -52,6 +52,17 @@ t.test('small prints share a message, and are copied', async (t) => {
     output.write('stdout', bytes)
   }
   t.same(await drain(output), [{ channel: STDOUT, data: Buffer.from('abc') }])
+})
+
+t.test('a writer is asked to pause when much waits, and told when it has gone', async (t) => {
+  let drained = 0
+  const output = createStdioOutput({ onDrain: () => (drained += 1) })
+  t.equal(output.write('stdout', Buffer.alloc(64 * 1024)), true)
+  t.equal(output.write('stdout', Buffer.alloc(1)), false)
+  t.equal(output.write('stderr', Buffer.alloc(1)), false)
+  t.equal(drained, 0)
+  await drain(output)
+  t.equal(drained, 1)
 })
 
 t.test('what nobody reads is kept up to the limit, then the oldest goes', async (t) => {
@@ -133,7 +144,7 @@ t.test('the host reads both outputs byte for byte until the plugin ends them', a
 
 t.test('the sink is waited for', async (t) => {
   const output = createStdioOutput()
-  for (const letter of 'abc') output.write('stdout', Buffer.alloc(1024, letter))
+  for (const letter of 'abc') output.write('stdout', Buffer.alloc(16_384, letter))
   output.end()
   let running = 0
   let calls = 0
