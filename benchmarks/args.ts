@@ -1,0 +1,110 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { type Case, cases } from './cases.js'
+import type { Timing } from './measure.js'
+import { type Row, rows } from './rows.js'
+
+/** The command line, checked. */
+export interface Arguments {
+  readonly cases: readonly Case[]
+  readonly rows: readonly Row[]
+  readonly timing: Timing
+  /** How many rounds; without a number, as many as fit the limit, at least one and at most `most`. */
+  readonly rounds:
+    | { readonly t: 'exact'; readonly count: number }
+    | { readonly t: 'within'; readonly limitMs: number; readonly most: number }
+  /** Where to write the results. */
+  readonly json: string | undefined
+}
+
+/** What the command line asks for: the job, or an exit with what was to be printed already printed. */
+export type Parsed =
+  { readonly t: 'run'; readonly args: Arguments } | { readonly t: 'exit'; readonly code: number }
+
+/**
+ * Times that a run of all cases and rows keeps on two cores: 2 and 15 minutes, less what ends it. No further round begins
+ * that would not fit.
+ */
+const limits = { quickMs: 110_000, fullMs: 14 * 60_000 }
+
+const mostRounds = 5
+
+interface Options {
+  readonly quick: boolean
+  readonly only?: readonly Case[]
+  readonly rows?: readonly Row[]
+  readonly runs?: number
+  readonly durationMs?: number
+  readonly json?: string
+}
+
+/** Reads the arguments after the program's name. Prints help on stdout, and what is wrong on stderr. */
+export function parseArguments(argv: readonly string[]): Parsed {
+  const command = new Command('npm run bench --')
+    .description(
+      'Compares ways for two processes to call each other. Prints a table; takes 15 minutes at most.'
+    )
+    .option('--quick', 'fewer cases, less of each: 2 minutes at most', false)
+    .option('--only <case,..>', 'these cases alone', (text) => pick('case', cases, text))
+    .option('--rows <row,..>', 'these rows alone; ratios need per-dial among them', (text) =>
+      pick('row', rows, text)
+    )
+    .option('--runs <n>', `rounds (default: as many as the time allows, at most ${mostRounds})`, positive)
+    .option('--duration-ms <ms>', 'how long a cell is measured (default: 1000, quick: 250)', positive)
+    .option('--json <file>', 'write all results there too')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', `\nCases (* also in a quick run):\n${list(cases)}\n\nRows:\n${list(rows)}`)
+    .showHelpAfterError('Run with --help for the names.')
+    .allowExcessArguments(false)
+    .exitOverride()
+  try {
+    command.parse(argv, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) return { t: 'exit', code: error.exitCode === 0 ? 0 : 2 }
+    throw error
+  }
+  return { t: 'run', args: resolve(command.opts<Options>()) }
+}
+
+function resolve({ quick, only, rows: chosen, runs, durationMs, json }: Options): Arguments {
+  const measuredMs = durationMs ?? (quick ? 250 : 1000)
+  return {
+    cases: only ?? cases.filter((one) => one.quick || !quick),
+    rows: chosen ?? rows,
+    timing: { durationMs: measuredMs, warmUpMs: measuredMs / 2 },
+    rounds:
+      runs === undefined
+        ? { t: 'within', limitMs: quick ? limits.quickMs : limits.fullMs, most: mostRounds }
+        : { t: 'exact', count: runs },
+    json
+  }
+}
+
+/** Those that are named, in their usual order. */
+function pick<T extends { readonly name: string }>(
+  what: string,
+  all: readonly T[],
+  text: string
+): readonly T[] {
+  const names = text.split(',')
+  const unknown = names.filter((name) => !all.some((one) => one.name === name))
+  if (unknown.length > 0) {
+    const known = all.map(({ name }) => name).join(', ')
+    throw new InvalidArgumentError(`There is no ${what} "${unknown.join('", "')}". There are: ${known}.`)
+  }
+  return all.filter(({ name }) => names.includes(name))
+}
+
+function positive(text: string): number {
+  const number = Number(text)
+  if (Number.isSafeInteger(number) && number > 0) return number
+  throw new InvalidArgumentError('It has to be a whole number above 0.')
+}
+
+function list(
+  all: readonly { readonly name: string; readonly text: string; readonly quick?: boolean }[]
+): string {
+  const width = Math.max(...all.map(({ name }) => name.length)) + 3
+  return all
+    .map(({ name, text, quick }) => `  ${(quick ? `${name} *` : name).padEnd(width)}${text}`)
+    .join('\n')
+}

@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process'
+import { constants } from 'node:fs'
+import { access, readFile, writeFile } from 'node:fs/promises'
+import { cpus, release, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { type Arguments, parseArguments } from './args.js'
+import { createProgress } from './progress.js'
+import { type Report, compare, summarise } from './results.js'
+import { goVersions } from './rows/go.js'
+import { baseline } from './rows.js'
+import { type Outcome, run } from './run.js'
+import { formatTable } from './table.js'
+
+/** Packages that take part, where they are installed. */
+const packages = ['@grpc/grpc-js', '@chainsafe/libp2p-yamux', 'vscode-jsonrpc', 'comlink']
+
+const packageRoot = dirname(fileURLToPath(import.meta.resolve('muxplug/package.json')))
+
+/** Resolves with the exit code: 0 done, 1 failed, 2 wrong usage, 128 + n for a signal. */
+async function main(argv: readonly string[]): Promise<number> {
+  const parsed = parseArguments(argv)
+  if (parsed.t === 'exit') return parsed.code
+  const { args } = parsed
+  const interrupted = new AbortController()
+  let code = 1
+  for (const [name, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1]
+  ] as const) {
+    process.on(name, () => {
+      code = 128 + number
+      interrupted.abort(new Error(`ended by ${name}`))
+    })
+  }
+  const progress = createProgress(process.stderr)
+  try {
+    // Before the work, not after it.
+    if (args.json !== undefined) await access(dirname(args.json), constants.W_OK)
+    const outcome = await run(args, progress, interrupted.signal)
+    progress.clear()
+    const report = await describe(outcome, args)
+    process.stdout.write(formatTable(report, args.cases, args.rows))
+    if (args.json !== undefined) await writeFile(args.json, `${JSON.stringify(report, undefined, 2)}\n`)
+    return 0
+  } catch (error) {
+    progress.clear()
+    console.error(error instanceof Error ? error.message : error)
+    return code
+  }
+}
+
+async function describe(outcome: Outcome, { timing }: Arguments): Promise<Report> {
+  const all = cpus()
+  return {
+    date: new Date().toISOString(),
+    machine: {
+      cpu: all[0]?.model.trim() ?? 'unknown',
+      cores: all.length,
+      memoryBytes: totalmem(),
+      system: `${process.platform} ${release()} ${process.arch}`
+    },
+    versions: await readVersions(new Set(outcome.measurements.map(({ row }) => row))),
+    commit: await readCommit(),
+    options: { rounds: outcome.rounds, ...timing },
+    results: summarise(outcome.measurements),
+    ratios: compare(outcome.measurements, baseline),
+    missing: outcome.missing
+  }
+}
+
+async function readVersions(measured: ReadonlySet<string>): Promise<Record<string, string>> {
+  const versions: Record<string, string> = { node: process.versions.node }
+  const folders = packages.map((name) => [name, join(packageRoot, 'node_modules', name)] as const)
+  for (const [name, folder] of [['muxplug', packageRoot] as const, ...folders]) {
+    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => undefined)
+    if (text !== undefined) versions[name] = (JSON.parse(text) as { version: string }).version
+  }
+  const withGo = ['go-per-dial', 'go-mux'].some((row) => measured.has(row))
+  return withGo ? { ...versions, ...(await goVersions()) } : versions
+}
+
+/** The commit, marked when files differ from it; null where there is no repository. */
+async function readCommit(): Promise<string | null> {
+  try {
+    const { stdout } = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--abbrev=12'], {
+      cwd: packageRoot
+    })
+    return stdout.trim()
+  } catch {
+    return null
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))
