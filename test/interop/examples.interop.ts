@@ -3,7 +3,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import {
   Client,
   type ServerUnaryCall,
@@ -16,6 +15,7 @@ import t, { type Test } from 'tap'
 import { type Plugin, launch } from '../../lib/host/index.js'
 import { download, unary, upload } from '../helpers/interop-calls.js'
 import { type Command, goProgram, nodeProgram, runProgram } from './programs.js'
+import { packageRoot } from '../helpers/paths.js'
 
 /** What serves each example. */
 interface ExamplePlugin {
@@ -36,7 +36,7 @@ function shellCommand(command: Command): string {
 
 /** A service of the examples, as grpc-js has it. */
 function exampleService(file: string, name: string): ServiceDefinition {
-  const path = fileURLToPath(new URL(`proto/${file}`, import.meta.url))
+  const path = join(packageRoot, 'test/interop/proto', file)
   return loadSync(path, { longs: Number, defaults: true })[`proto.${name}`] as ServiceDefinition
 }
 

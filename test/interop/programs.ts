@@ -6,21 +6,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { ReattachConfig } from '../../lib/host/index.js'
+import { packageRoot } from '../helpers/paths.js'
+
+const here = join(packageRoot, 'test/interop')
 
 /** A program and its arguments. */
 export type Command = readonly [string, ...string[]]
 
 /** The path of a program that `npm run test:interop` has built. */
 export function goProgram(name: string): string {
-  return fileURLToPath(new URL(`go/bin/${name}`, import.meta.url))
+  return join(here, 'go/bin', name)
 }
 
 /** Runs a program of this directory. */
 export function nodeProgram(name: string): [string, ...string[]] {
-  return [process.execPath, fileURLToPath(new URL(name, import.meta.url))]
+  return [process.execPath, join(here, name)]
 }
 
 /** The Echo plugin in both languages. */

@@ -38,7 +38,7 @@ const tests = [
   'orphans',
   'reattach',
   'readme'
-].map((name) => `test/interop/${name}.interop.ts`)
+].map((name) => `dist/test/interop/${name}.interop.js`)
 
 function run(command, args, cwd) {
   const { error, status } = spawnSync(command, args, { cwd, stdio: 'inherit' })
