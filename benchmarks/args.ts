@@ -1,7 +1,8 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { type Case, cases } from './cases.js'
 import type { Timing } from './measure.js'
 import { type Row, rows } from './rows.js'
+import { parseCommand } from '../lib/cli/command.js'
 
 /** The command line, checked. */
 export interface Arguments {
@@ -56,12 +57,8 @@ export function parseArguments(argv: readonly string[]): Parsed {
     .showHelpAfterError('Run with --help for the names.')
     .allowExcessArguments(false)
     .exitOverride()
-  try {
-    command.parse(argv, { from: 'user' })
-  } catch (error) {
-    if (error instanceof CommanderError) return { t: 'exit', code: error.exitCode === 0 ? 0 : 2 }
-    throw error
-  }
+  const code = parseCommand(command, argv)
+  if (code !== undefined) return { t: 'exit', code }
   return { t: 'run', args: resolve(command.opts<Options>()) }
 }
 

@@ -12,6 +12,7 @@ import { goVersions } from './rows/go.js'
 import { baseline } from './rows.js'
 import { type Outcome, run } from './run.js'
 import { formatTable } from './table.js'
+import { listenForSignals } from '../lib/cli/command.js'
 
 /** Packages that take part, where they are installed. */
 const packages = ['@grpc/grpc-js', '@chainsafe/libp2p-yamux', 'vscode-jsonrpc', 'comlink']
@@ -23,18 +24,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const parsed = parseArguments(argv)
   if (parsed.t === 'exit') return parsed.code
   const { args } = parsed
-  const interrupted = new AbortController()
-  let code = 1
-  for (const [name, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-    ['SIGHUP', 1]
-  ] as const) {
-    process.on(name, () => {
-      code = 128 + number
-      interrupted.abort(new Error(`ended by ${name}`))
-    })
-  }
+  const interrupted = listenForSignals((name) => new Error(`ended by ${name}`))
   const progress = createProgress(process.stderr)
   try {
     // Before the work, not after it.
@@ -48,7 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     progress.clear()
     console.error(error instanceof Error ? error.message : error)
-    return code
+    return interrupted.code ?? 1
   }
 }
 

@@ -28,9 +28,6 @@ export interface SocketRouteOptions extends BrokerOptions {
   readonly main?: SocketAddress | undefined
   /** TLS for every connection, dialled and accepted, main ones included. Default: none. */
   readonly tls?: TlsSettings | undefined
-  /** How the other side reaches an address of this one, and the other way round. Default: as it is. */
-  readonly toPeer?: (address: SocketAddress) => SocketAddress
-  readonly fromPeer?: (address: SocketAddress) => SocketAddress
   /**
    * Addresses of the other side that are kept, one for each of its IDs. Default 65536: as many as it
    * can have sockets for, by the usual limits. Beyond it those dialled already go first.
@@ -84,7 +81,7 @@ interface Dial {
  */
 export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
   const { acceptTimeoutMs, maxWaitingDials } = resolveBrokerOptions(options)
-  const { listen, connect, main, tls, toPeer = same, fromPeer = same, maxAddresses = 65_536 } = options
+  const { listen, connect, main, tls, maxAddresses = 65_536 } = options
   const logger = options.logger ?? silentLogger
   const addresses = createAddressBook({ maxAddresses, maxWaiting: maxWaitingDials })
   const dials = new Set<Dial>()
@@ -119,13 +116,7 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
 
   async function readInfos(link: ControlLink): Promise<void> {
     try {
-      for await (const info of link.infos) {
-        try {
-          learn(info)
-        } catch (error) {
-          logger.warn({ brokerId: info.serviceId, err: error }, 'the address of a broker ID cannot be used')
-        }
-      }
+      for await (const info of link.infos) learn(info)
     } catch (error) {
       // The link's end has the reason.
       logger.debug({ err: error }, 'the broker hears no more')
@@ -138,7 +129,7 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
       return
     }
     logger.trace({ brokerId: id, network }, 'broker ID announced')
-    addresses.add(id, fromPeer({ network, address }))
+    addresses.add(id, { network, address })
   }
 
   function end(cause: Error | undefined): void {
@@ -201,7 +192,7 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
     const listener = await opening
     const link = await linked
     closing.throwIfAborted()
-    const { network, address } = toPeer(listener)
+    const { network, address } = listener
     await link.send({ serviceId: id, network, address }, { signal: closing })
     logger.trace({ brokerId: id, network }, 'broker ID accepted')
   }
@@ -325,10 +316,6 @@ function notOffered(id: number): PluginError {
     id,
     hint: 'Await `ready` before closing what was accepted, or do not await it.'
   })
-}
-
-function same(address: SocketAddress): SocketAddress {
-  return address
 }
 
 function ignore(): void {}

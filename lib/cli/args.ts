@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import {
   type Engine,
   type LogLevel,
@@ -11,6 +11,7 @@ import {
   transports,
   wires
 } from '../host/index.js'
+import { parseCommand } from './command.js'
 
 /** The command line of `bin/host`, checked. */
 export interface Arguments {
@@ -83,12 +84,8 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
     .showHelpAfterError('Run with --help for the options.')
     .allowExcessArguments(false)
     .exitOverride()
-  try {
-    command.parse(argv, { from: 'user' })
-  } catch (error) {
-    if (error instanceof CommanderError) return { t: 'exit', code: error.exitCode === 0 ? 0 : 2 }
-    throw error
-  }
+  const code = parseCommand(command, argv)
+  if (code !== undefined) return { t: 'exit', code }
   const { quiet, ...options } = command.opts<Omit<Arguments, 'dir'> & { quiet?: boolean }>()
   const dir = command.processedArgs[0] as string
   return { t: 'run', args: { ...options, dir, logLevel: quiet === true ? 'silent' : options.logLevel } }

@@ -6,6 +6,7 @@ import { FileLister } from '#proto/filelister/v1/filelister.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'
 import { type Logger, PluginError, isPluginError, launch } from '../host/index.js'
 import { type Arguments, parseArguments } from './args.js'
+import { listenForSignals } from './command.js'
 import { createHostService } from './host-service.js'
 import { type Entry, escapeControls, formatJson, formatListing } from './listing.js'
 import { createCliLogger } from './logger.js'
@@ -21,7 +22,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const parsed = parseArguments(argv, version)
   if (parsed.t === 'exit') return parsed.code
   const { args } = parsed
-  const interrupted = listenForSignals()
+  // Ctrl-C and the like end the plugin first, then this process with the shell's code for the signal.
+  const interrupted = listenForSignals((name) => new PluginError('ERR_CALL_FAILED', `interrupted by ${name}`))
   const logger = await createCliLogger(args)
   try {
     await checkDirectory(args.dir)
@@ -86,28 +88,6 @@ const directoryProblems: Readonly<Record<string, readonly [what: string, hint: s
   ENOENT: ['does not exist', 'Check the spelling; a relative path starts at the working directory.'],
   ENOTDIR: ['is not a directory', 'Give the directory that the file is in.'],
   EACCES: ['may not be read by this user', 'Change its permissions, or run as a user who may read it.']
-}
-
-/** Ctrl-C and the like end the plugin first, then this process with the shell's code for the signal. */
-function listenForSignals(): { readonly signal: AbortSignal; readonly code: number | undefined } {
-  const controller = new AbortController()
-  let code: number | undefined
-  for (const [name, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-    ['SIGHUP', 1]
-  ] as const) {
-    process.on(name, () => {
-      code ??= 128 + number
-      controller.abort(new PluginError('ERR_CALL_FAILED', `interrupted by ${name}`))
-    })
-  }
-  return {
-    signal: controller.signal,
-    get code() {
-      return code
-    }
-  }
 }
 
 /** Writes to stdout and waits until it has left; a reader that has seen enough (`| head`) is no failure. */

@@ -110,7 +110,9 @@ export function exitedBeforeHandshake(plugin: PluginFacts, exit: Exit, junk: rea
     `plugin ${plugin.name} (pid ${plugin.pid}) ${describeExit(exit)} before its handshake${printed}${quoteTail(plugin)}`,
     facts(plugin, {
       ...exitFacts,
-      hint: 'Run the command by hand to see what it prints; a plugin should explain itself and exit with code 1.'
+      hint:
+        'Run the command by hand to see what it prints, and check that cookieKey and cookieValue are those of the ' +
+        'plugin: it should explain itself and exit with code 1.'
     })
   )
 }

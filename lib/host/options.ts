@@ -185,7 +185,7 @@ export function resolveLaunchOptions(options: LaunchOptions): ResolvedLaunchOpti
     autoMtls: options.autoMtls ?? false,
     curve: options.curve,
     checksum: options.checksum,
-    ports: options.ports ?? { min: 0, max: 0 },
+    ports: checkPorts(options.ports ?? { min: 0, max: 0 }),
     outlive: options.outlive ?? false,
     wires: checkWires(options.wires ?? wires),
     muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
@@ -215,6 +215,13 @@ export function resolveConnectionOptions(
     termTimeoutMs: checkDuration('termTimeoutMs', options.termTimeoutMs ?? 1000),
     logger
   }
+}
+
+function checkPorts(ports: PortRange): PortRange {
+  const { min, max } = ports
+  if ([min, max].every((port) => Number.isInteger(port) && port >= 0 && port <= 0xffff) && min <= max)
+    return ports
+  throw invalidOption('ports', ports, 'Give min and max as numbers from 0 to 65535, min not above max.')
 }
 
 function checkName(name: string): string {

@@ -2,13 +2,14 @@ import { getEventListeners, once } from 'node:events'
 import { Duplex, duplexPair } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import type { ConnInfo, ControlLink, Knock } from '../../lib/broker/control.js'
+import type { ConnInfo, Knock } from '../../lib/broker/control.js'
 import { type KnockRoute, type KnockRouteOptions, createKnockRoute } from '../../lib/broker/on-knock.js'
 import { PluginError } from '../../lib/errors.js'
 import { type Logger, silentLogger } from '../../lib/log.js'
 import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
 import { createCertificate, tlsOptions } from '../../lib/security/certificate.js'
 import { createPair } from '../helpers/pair.js'
+import { type FakeLink, fakeLink } from '../helpers/control-link.js'
 
 // What waits inside a route does not keep a process running, and in memory nothing else does.
 const alive = setInterval(() => {}, 1000)
@@ -43,73 +44,6 @@ function journal<T>(): Journal<T> {
       }
       return items[index]!
     }
-  }
-}
-
-/** One end of a link in memory. */
-interface FakeLink extends ControlLink {
-  /** What the other side sends. */
-  hear(info: ConnInfo): void
-  /** Messages sent from now on wait until `open()`. */
-  hold(): void
-  open(): void
-  lose(reason?: Error): void
-  readonly isClosed: boolean
-}
-
-function fakeLink(onSend: (info: ConnInfo) => void): FakeLink {
-  const heard: ConnInfo[] = []
-  let wake = (): void => {}
-  let gate: Promise<void> | undefined
-  let open = (): void => {}
-  let over = false
-  let settle: (reason: Error | undefined) => void = () => {}
-  const closed = new Promise<Error | undefined>((resolve) => {
-    settle = resolve
-  })
-  const end = (reason?: Error): void => {
-    over = true
-    settle(reason)
-    wake()
-  }
-  async function* infos(): AsyncGenerator<ConnInfo> {
-    for (;;) {
-      if (over) return
-      const next = heard.shift()
-      if (next === undefined) await new Promise<void>((resolve) => (wake = resolve))
-      else yield next
-    }
-  }
-  return {
-    hear(info) {
-      heard.push(info)
-      wake()
-    },
-    hold() {
-      gate = new Promise((resolve) => {
-        open = resolve
-      })
-    },
-    open: () => open(),
-    lose: end,
-    get isClosed() {
-      return over
-    },
-    async send(info, { signal } = {}) {
-      signal?.throwIfAborted()
-      if (gate !== undefined) {
-        const aborted = new Promise<never>((_resolve, reject) => {
-          // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason, whatever it is
-          signal?.addEventListener('abort', () => reject(signal.reason))
-        })
-        await Promise.race([gate, aborted])
-      }
-      if (over) throw new PluginError('ERR_BROKER_CLOSED', 'closed')
-      onSend(info)
-    },
-    infos: infos(),
-    close: () => end(),
-    closed
   }
 }
 

@@ -6,7 +6,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -20,13 +19,7 @@ import t, { type Test } from 'tap'
 import { createSocketDir } from '../../lib/stream/socket-dir.js'
 import { longestPathBytes, parseSocketName, processSpace } from '../../lib/stream/socket-path.js'
 import { listenSocket } from '../../lib/stream/socket.js'
-
-/** Short: the path of a socket has a limit. */
-function shortDir(t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'dir-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
+import { shortDir } from '../helpers/short-dir.js'
 
 async function bind(t: Test, path: string): Promise<void> {
   const server = createServer().listen(path)

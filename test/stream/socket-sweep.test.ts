@@ -6,27 +6,18 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   renameSync,
-  rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync
 } from 'node:fs'
 import { type Server, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { longestPathBytes, processSpace } from '../../lib/stream/socket-path.js'
 import { removeStaleSocket, sweepSockets } from '../../lib/stream/socket-sweep.js'
-
-/** Short: the path of a socket has a limit. */
-function shortDir(t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'sock-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
+import { shortDir } from '../helpers/short-dir.js'
 
 /** A process ID that was one and is none now. */
 const deadPid = await (async () => {

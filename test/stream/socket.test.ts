@@ -1,16 +1,7 @@
 import '../helpers/plain-children.js'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync
-} from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, Server, type Socket, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -26,13 +17,7 @@ import {
   processSpace
 } from '../../lib/stream/socket-path.js'
 import { type ListenSocketOptions, connectSocket, listenSocket } from '../../lib/stream/socket.js'
-
-/** Short: the path of a socket has a limit. */
-function shortDir(t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'sock-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
+import { shortDir } from '../helpers/short-dir.js'
 
 async function listen(t: Test, options: Partial<ListenSocketOptions> & { kind: 'unix' | 'tcp' }) {
   const connections: Socket[] = []
