@@ -24,7 +24,7 @@ export interface GrpcServer {
   readonly activeCalls: number
   /**
    * Refuses new connections and calls, lets calls in flight end for at most `graceMs` milliseconds (5000; `Infinity`:
-   * no limit), then ends the rest, whose handlers see their signal abort. Resolves once every connection is closed.
+   * no limit), then ends the rest. Resolves once every connection is closed and those handlers have seen their signal abort.
    * Safe to repeat: the same promise, and the first `graceMs` counts.
    * @throws `ERR_CONFIG_INVALID` for a `graceMs` that is not a duration
    */
@@ -69,6 +69,7 @@ export function createGrpcServer(
   } satisfies ServerOptions)
 
   const calls = new Set<EventEmitter>()
+  let onIdle: (() => void) | undefined
   const track = (call: TrackedCall): void => {
     // grpc-js may hand over a call that its deadline has ended, and says nothing of it afterwards.
     if (Number(call.getDeadline()) <= Date.now()) return
@@ -76,7 +77,9 @@ export function createGrpcServer(
     if (calls.size === 1) onBusy?.(true)
     call.once('cancelled', () => {
       calls.delete(call)
-      if (calls.size === 0) onBusy?.(false)
+      if (calls.size > 0) return
+      onBusy?.(false)
+      onIdle?.()
     })
   }
   checkConflicts(bindings)
@@ -95,6 +98,8 @@ export function createGrpcServer(
       for (const connection of connections.keys()) connection.destroy()
       await drained
     }
+    // A connection is gone some ticks before the handlers of its calls are told.
+    if (calls.size > 0) await settlesWithin(new Promise<void>((resolve) => (onIdle = resolve)), lingerMs)
   }
 
   return {

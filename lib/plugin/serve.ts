@@ -178,6 +178,8 @@ export function startServing(endpoint: Endpoint, version: number, options: Resol
       await broker.closeServers(drainedMs)
     }
     broker.abort(hostGone())
+    // Handlers learn that nobody waits for them before what they use is taken away.
+    await broker.closeServers(drainedMs)
     const stopped = (async () => options.onStop())().catch((error: unknown) => {
       logger.error({ err: error }, 'onStop failed')
     })
