@@ -1,6 +1,8 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { resolve as toAbsolute } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Case, cases } from './cases.js'
 import type { Timing } from './measure.js'
+import { readmeGap } from './readme.js'
 import { type Row, rows } from './rows.js'
 import { parseCommand } from '../lib/cli/command.js'
 
@@ -15,6 +17,14 @@ export interface Arguments {
     | { readonly t: 'within'; readonly limitMs: number; readonly most: number }
   /** Where to write the results. */
   readonly json: string | undefined
+  /** Where to write them as a page. */
+  readonly html?: string
+  /** A file with results; then nothing is measured. */
+  readonly from?: string
+  /** The directory that takes a CPU profile of each host and plugin in Node. */
+  readonly profile?: string
+  /** Whether to rewrite the tables of README.md. */
+  readonly readme?: boolean
 }
 
 /** What the command line asks for: the job, or an exit with what was to be printed already printed. */
@@ -29,6 +39,9 @@ const limits = { quickMs: 110_000, fullMs: 14 * 60_000 }
 
 const mostRounds = 5
 
+/** Options that say what to measure. */
+const measuring = ['quick', 'only', 'rows', 'runs', 'durationMs', 'profile']
+
 interface Options {
   readonly quick: boolean
   readonly only?: readonly Case[]
@@ -36,6 +49,10 @@ interface Options {
   readonly runs?: number
   readonly durationMs?: number
   readonly json?: string
+  readonly html?: string
+  readonly from?: string
+  readonly profile?: string
+  readonly readme: boolean
 }
 
 /** Reads the arguments after the program's name. Prints help on stdout, and what is wrong on stderr. */
@@ -52,6 +69,12 @@ export function parseArguments(argv: readonly string[]): Parsed {
     .option('--runs <n>', `rounds (default: as many as the time allows, at most ${mostRounds})`, positive)
     .option('--duration-ms <ms>', 'how long a cell is measured (default: 1000, quick: 250)', positive)
     .option('--json <file>', 'write all results there too')
+    .option('--html <file>', 'write a page with charts there')
+    .addOption(
+      new Option('--from <file>', 'show what --json wrote, and measure nothing').conflicts(measuring)
+    )
+    .option('--profile <dir>', 'write CPU profiles of hosts and plugins in Node there; slows them down')
+    .option('--readme', 'put the results into README.md; not with --quick', false)
     .helpOption('-h, --help', 'print this help')
     .addHelpText('after', `\nCases (* also in a quick run):\n${list(cases)}\n\nRows:\n${list(rows)}`)
     .showHelpAfterError('Run with --help for the names.')
@@ -59,10 +82,26 @@ export function parseArguments(argv: readonly string[]): Parsed {
     .exitOverride()
   const code = parseCommand(command, argv)
   if (code !== undefined) return { t: 'exit', code }
-  return { t: 'run', args: resolve(command.opts<Options>()) }
+  const options = command.opts<Options>()
+  const args = resolve(options)
+  const gap = options.readme ? readmeConflict(options.quick, args) : undefined
+  if (gap === undefined) return { t: 'run', args }
+  console.error(`error: ${gap}`)
+  return { t: 'exit', code: 2 }
 }
 
-function resolve({ quick, only, rows: chosen, runs, durationMs, json }: Options): Arguments {
+function resolve({
+  quick,
+  only,
+  rows: chosen,
+  runs,
+  durationMs,
+  json,
+  html,
+  from,
+  profile,
+  readme
+}: Options): Arguments {
   const measuredMs = durationMs ?? (quick ? 250 : 1000)
   return {
     cases: only ?? cases.filter((one) => one.quick || !quick),
@@ -72,12 +111,23 @@ function resolve({ quick, only, rows: chosen, runs, durationMs, json }: Options)
       runs === undefined
         ? { t: 'within', limitMs: quick ? limits.quickMs : limits.fullMs, most: mostRounds }
         : { t: 'exact', count: runs },
-    json
+    json,
+    ...(html !== undefined && { html }),
+    ...(from !== undefined && { from }),
+    ...(profile !== undefined && { profile: toAbsolute(profile) }),
+    readme
   }
 }
 
+/** Why these arguments do not go with `--readme`; undefined when they do. */
+function readmeConflict(quick: boolean, args: Arguments): string | undefined {
+  if (quick) return '--readme needs a full run: leave out --quick.'
+  if (args.profile !== undefined) return '--readme needs figures that no profile has slowed down.'
+  return readmeGap(args)
+}
+
 /** Those that are named, in their usual order. */
-function pick<T extends { readonly name: string }>(
+export function pick<T extends { readonly name: string }>(
   what: string,
   all: readonly T[],
   text: string
@@ -91,7 +141,8 @@ function pick<T extends { readonly name: string }>(
   return all.filter(({ name }) => names.includes(name))
 }
 
-function positive(text: string): number {
+/** A whole number above 0. */
+export function positive(text: string): number {
   const number = Number(text)
   if (Number.isSafeInteger(number) && number > 0) return number
   throw new InvalidArgumentError('It has to be a whole number above 0.')

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import type { Metrics, Timing } from './measure.js'
@@ -17,6 +17,15 @@ export interface CellRequest extends Timing {
 export type CellResult =
   { readonly t: 'measured'; readonly metrics: Metrics } | { readonly t: 'failed'; readonly reason: string }
 
+/** Where the host's plugin writes its profile; not set when it is to write none. */
+export const profileVariable = 'BENCH_PLUGIN_PROFILE'
+
+/** Flags with which Node writes a CPU profile to `file` when the process exits; none without a file. */
+export function profileFlags(file: string | undefined): string[] {
+  if (file === undefined) return []
+  return ['--cpu-prof', `--cpu-prof-dir=${dirname(file)}`, `--cpu-prof-name=${basename(file)}`]
+}
+
 /** A cell that takes longer hangs. The longest is `live-1000`, most of it not measured. */
 const cellTimeoutMs = 60_000
 
@@ -26,17 +35,27 @@ const leaveMs = 1500
 /**
  * Measures one case of one row, once: in a host process of its own, which starts the plugin, with a temporary directory
  * of their own. When `signal` is aborted, the processes are ended and it rejects with the signal's reason.
+ *
+ * With a directory as `profile`, host and plugin of a row in Node write `CASE-ROW-host.cpuprofile` and
+ * `CASE-ROW-plugin.cpuprofile` there, over those of an earlier round.
  */
-export async function measureCell(row: Row, request: CellRequest, signal: AbortSignal): Promise<CellResult> {
+export async function measureCell(
+  row: Row,
+  request: CellRequest,
+  signal: AbortSignal,
+  profile?: string
+): Promise<CellResult> {
   signal.throwIfAborted()
   const directory = await mkdtemp(join(tmpdir(), 'bench-'))
   try {
-    const [program, ...args] = hostCommand(row)
+    const profileOf = (end: 'host' | 'plugin'): string | undefined =>
+      profile === undefined ? undefined : join(profile, `${request.case}-${row.name}-${end}.cpuprofile`)
+    const [program, ...args] = hostCommand(row, profileOf('host'))
     const child = spawn(program, [...args, JSON.stringify(request)], {
       // A group of its own: also what the host has started is in it, unless it has left the group on purpose.
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...withoutLoaders(process.env), TMPDIR: directory }
+      env: { ...withoutLoaders(process.env), TMPDIR: directory, [profileVariable]: profileOf('plugin') }
     })
     return await watch(child, signal)
   } finally {
@@ -86,9 +105,9 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-function hostCommand({ host }: Row): readonly [string, ...string[]] {
+function hostCommand({ host }: Row, profile: string | undefined): readonly [string, ...string[]] {
   if (host.t === 'program') return host.command
-  return [process.execPath, fileURLToPath(new URL('host.js', import.meta.url))]
+  return [process.execPath, ...profileFlags(profile), fileURLToPath(new URL('host.js', import.meta.url))]
 }
 
 /** Those of a test runner are for this process, not for what is measured. */

@@ -1,15 +1,19 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, readFile, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Arguments, parseArguments } from './args.js'
-import { createProgress } from './progress.js'
+import type { Case } from './cases.js'
+import { formatHtml } from './html/report.js'
+import { type Progress, createProgress } from './progress.js'
+import { readReport } from './report-file.js'
+import { readmeGap, renderReadme, splitReadme } from './readme.js'
 import { type Report, compare, summarise } from './results.js'
 import { goVersions } from './rows/go.js'
-import { baseline } from './rows.js'
+import { type Row, baseline } from './rows.js'
 import { type Outcome, run } from './run.js'
 import { formatTable } from './table.js'
 import { listenForSignals } from '../lib/cli/command.js'
@@ -18,6 +22,8 @@ import { listenForSignals } from '../lib/cli/command.js'
 const packages = ['@grpc/grpc-js', '@chainsafe/libp2p-yamux', 'vscode-jsonrpc', 'comlink']
 
 const packageRoot = dirname(fileURLToPath(import.meta.resolve('muxplug/package.json')))
+
+const readmePath = join(packageRoot, 'README.md')
 
 /** Resolves with the exit code: 0 done, 1 failed, 2 wrong usage, 128 + n for a signal. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -28,18 +34,54 @@ async function main(argv: readonly string[]): Promise<number> {
   const progress = createProgress(process.stderr)
   try {
     // Before the work, not after it.
-    if (args.json !== undefined) await access(dirname(args.json), constants.W_OK)
-    const outcome = await run(args, progress, interrupted.signal)
-    progress.clear()
-    const report = await describe(outcome, args)
-    process.stdout.write(formatTable(report, args.cases, args.rows))
+    for (const file of [args.json, args.html]) {
+      if (file !== undefined) await access(dirname(file), constants.W_OK)
+    }
+    if (args.readme) splitReadme(await readFile(readmePath, 'utf8'))
+    if (args.profile !== undefined) await mkdir(args.profile, { recursive: true })
+    const report =
+      args.from === undefined
+        ? await measure(args, progress, interrupted.signal)
+        : await readReport(args.from)
+    const [cases, rows] = shownOf(report, args)
+    process.stdout.write(formatTable(report, cases, rows))
     if (args.json !== undefined) await writeFile(args.json, `${JSON.stringify(report, undefined, 2)}\n`)
+    if (args.html !== undefined) await writeFile(args.html, formatHtml(report))
+    if (args.readme) {
+      const gap = readmeGap({ cases, rows })
+      if (gap !== undefined) throw new Error(gap)
+      await writeFile(readmePath, renderReadme(await readFile(readmePath, 'utf8'), report))
+    }
+    if (args.profile !== undefined) {
+      process.stdout.write(
+        `\nSummary of the profiles: npm run bench:profile -- ${args.profile}/*.cpuprofile\n`
+      )
+    }
     return 0
   } catch (error) {
     progress.clear()
     console.error(error instanceof Error ? error.message : error)
     return interrupted.code ?? 1
   }
+}
+
+async function measure(args: Arguments, progress: Progress, signal: AbortSignal): Promise<Report> {
+  const outcome = await run(args, progress, signal)
+  progress.clear()
+  return describe(outcome, args)
+}
+
+/** The cases and rows of the table: those that were asked for, or those that a file has. */
+function shownOf(
+  { results, missing }: Report,
+  { cases, rows, from }: Arguments
+): readonly [readonly Case[], readonly Row[]] {
+  if (from === undefined) return [cases, rows]
+  const all = [...results, ...missing]
+  return [
+    cases.filter(({ name }) => all.some((one) => one.case === name)),
+    rows.filter(({ name }) => all.some((one) => one.row === name))
+  ]
 }
 
 async function describe(outcome: Outcome, { timing }: Arguments): Promise<Report> {

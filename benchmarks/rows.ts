@@ -54,7 +54,13 @@ export const rows: readonly Row[] = [
   node('socket-mux', "go-plugin's multiplexed broker, muxplug on both ends", () =>
     muxplug({ transport: 'socket-mux' })
   ),
-  node('stream-h2-libp2p', 'one stream on a descriptor of its own, HTTP/2 on yamux', () =>
+  node('stream-h2-native', 'one stream on a descriptor of its own, HTTP/2 on yamux', () =>
+    muxplug({ transport: 'stream', stream: 'fd', muxer: 'native' })
+  ),
+  node('stream-h2-native-stdio', 'the same on stdin and stdout', () =>
+    muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native' })
+  ),
+  node('stream-h2-libp2p', 'one stream on a descriptor of its own, HTTP/2 on the engine libp2p', () =>
     muxplug({ transport: 'stream', stream: 'fd', muxer: 'libp2p' })
   ),
   node('stream-h2-libp2p-stdio', 'the same on stdin and stdout', () =>

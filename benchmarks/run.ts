@@ -35,7 +35,7 @@ export async function run(args: Arguments, progress: Progress, signal: AbortSign
         if (row.cannot?.[one.needs] !== undefined) continue
         progress.show(done, planned * cellsOf(args.cases, able), `${one.name} ${row.name}`)
         const request = { row: row.name, case: one.name, ...args.timing }
-        const result = await measureCell(row, request, signal)
+        const result = await measureCell(row, request, signal, args.profile)
         if (result.t === 'failed') miss(one, row, result.reason)
         else measurements.push({ round: rounds, case: one.name, row: row.name, metrics: result.metrics })
         done += 1

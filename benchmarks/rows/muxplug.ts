@@ -11,6 +11,8 @@ export async function openMuxplug(options: MuxplugOptions): Promise<Link> {
   const plugin = await launch({
     command: nodePlugin('muxplug'),
     handshake: { cookieKey: 'BENCH_PLUGIN', cookieValue: 'bench', protocolVersion: 1 },
+    // The same engine on both ends.
+    env: options.muxer === undefined ? {} : { BENCH_MUXER: options.muxer },
     ...options
   })
   const client = plugin.dispense(Bench)

@@ -1,10 +1,16 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { profileFlags, profileVariable } from '../cell.js'
 
-/** The command of a program in `plugins/`. */
-export function nodePlugin(name: string): [string, string] {
-  return [process.execPath, fileURLToPath(new URL(`../plugins/${name}.js`, import.meta.url))]
+/** The command of a program in `plugins/`. It writes a profile where the cell asks for one. */
+export function nodePlugin(name: string): [string, ...string[]] {
+  return [process.execPath, ...profileFlags(process.env[profileVariable]), pluginPath(name)]
+}
+
+/** The file of a program in `plugins/`. */
+export function pluginPath(name: string): string {
+  return fileURLToPath(new URL(`../plugins/${name}.js`, import.meta.url))
 }
 
 /** Starts a plugin of a row that has no launcher of its own. */
@@ -13,8 +19,8 @@ export function spawnPlugin(
   stdio: StdioOptions,
   options: { readonly env?: NodeJS.ProcessEnv; readonly serialization?: 'advanced' } = {}
 ): ChildProcess {
-  const [program, script] = nodePlugin(name)
-  const child = spawn(program, [script], { stdio, ...options, env: { ...process.env, ...options.env } })
+  const [program, ...args] = nodePlugin(name)
+  const child = spawn(program, args, { stdio, ...options, env: { ...process.env, ...options.env } })
   // The calls that it leaves without an answer must not wait for ever.
   child.once('exit', (code, signal) => {
     if (code !== 0) throw new Error(`the plugin has ended by itself: ${signal ?? code}`)

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { loadComlink } from '../ends/comlink.js'
 import type { Link, Usage } from '../link.js'
 import type { Service } from '../plugins/worker-comlink.js'
-import { nodePlugin } from './spawn.js'
+import { pluginPath } from './spawn.js'
 
 type Remote = {
   readonly [Name in keyof Service]: (...args: Parameters<Service[Name]>) => Promise<Uint8Array>
@@ -12,7 +12,7 @@ type Remote = {
 
 /** A thread of this process in place of a plugin's process. */
 export async function openWorkerComlink(): Promise<Link> {
-  const worker = new Worker(nodePlugin('worker-comlink')[1])
+  const worker = new Worker(pluginPath('worker-comlink'))
   const { comlink, endpoint } = await loadComlink(worker)
   const remote = comlink.wrap(endpoint) as Remote
   const echo = comlink.proxy((payload: Uint8Array) => payload)

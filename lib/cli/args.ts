@@ -56,7 +56,7 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
     )
     .option('--mtls', "mutual TLS on go-plugin's sockets", false)
     .addOption(new Option('--wire <wire>', 'how gRPC sits on the substreams').choices(wires).default('h2'))
-    .addOption(new Option('--muxer <engine>', "the host's yamux engine").choices(engines).default('libp2p'))
+    .addOption(new Option('--muxer <engine>', "the host's yamux engine").choices(engines).default('native'))
     .addOption(
       new Option('--log-level <level>', 'the least important records to show on stderr')
         .choices([...logLevels, 'silent'])

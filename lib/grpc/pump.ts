@@ -3,6 +3,9 @@ import { promisify } from 'node:util'
 
 const nextTurn = promisify(setImmediate)
 
+/** How long items are written without a turn of the event loop, at the least. */
+const longestTurnMs = 2
+
 /** A transfer that {@link pump} has begun. */
 export interface Pump {
   /**
@@ -26,6 +29,7 @@ export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: 
 
   const transfer = async (): Promise<boolean> => {
     iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
+    let turnedAt = performance.now()
     for (;;) {
       const result = await iterator.next()
       if (stopped) return false
@@ -33,7 +37,10 @@ export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: 
       if (!stream.write(result.value)) {
         await new Promise<void>((resolve) => (wake = resolve))
         // grpc-js's own channel may drain without a turn of the event loop: an endless iterable would stop all else.
-        await nextTurn()
+        if (performance.now() - turnedAt > longestTurnMs) {
+          await nextTurn()
+          turnedAt = performance.now()
+        }
       }
       if (stopped) return false
     }

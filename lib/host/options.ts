@@ -105,7 +105,7 @@ export interface LaunchOptions extends ConnectionOptions {
    * sockets are not removed and it is not ended at this process's exit. Default false: no orphans.
    */
   readonly outlive?: boolean
-  /** The yamux implementation of this end. Default `libp2p`. The two ends may differ. */
+  /** The yamux implementation of this end. Default `native`. The two ends may differ. */
   readonly muxer?: Engine
   /** From the start of the process to its handshake, in ms. Default 60000, as go-plugin. */
   readonly startTimeoutMs?: number
@@ -188,7 +188,7 @@ export function resolveLaunchOptions(options: LaunchOptions): ResolvedLaunchOpti
     ports: checkPorts(options.ports ?? { min: 0, max: 0 }),
     outlive: options.outlive ?? false,
     wires: checkWires(options.wires ?? wires),
-    muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
+    muxer: checkChoice('muxer', options.muxer ?? 'native', engines),
     startTimeoutMs: checkDuration('startTimeoutMs', options.startTimeoutMs ?? 60_000),
     signal: options.signal
   }

@@ -1,10 +1,11 @@
 import type { CreateMuxer } from './muxer.js'
 
 /** The yamux implementations that can be chosen. */
-export const engines = ['libp2p'] as const
+export const engines = ['native', 'libp2p'] as const
 export type Engine = (typeof engines)[number]
 
 const loaders: Record<Engine, () => Promise<CreateMuxer>> = {
+  native: async () => (await import('./native.js')).createNativeMuxer,
   libp2p: async () => (await import('./libp2p.js')).createLibp2pMuxer
 }
 

@@ -45,12 +45,24 @@ export interface FrameHeader {
 /** Encodes a header into 12 bytes of its own. */
 export function encodeHeader(type: number, flags: number, streamId: number, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(headerBytes)
-  bytes[0] = yamuxVersion
-  bytes[1] = type
-  bytes.writeUInt16BE(flags, 2)
-  bytes.writeUInt32BE(streamId, 4)
-  bytes.writeUInt32BE(length, 8)
+  writeHeader(bytes, 0, type, flags, streamId, length)
   return bytes
+}
+
+/** Encodes a header into the 12 bytes of `target` from `offset` on. */
+export function writeHeader(
+  target: Buffer,
+  offset: number,
+  type: number,
+  flags: number,
+  streamId: number,
+  length: number
+): void {
+  target[offset] = yamuxVersion
+  target[offset + 1] = type
+  target.writeUInt16BE(flags, offset + 2)
+  target.writeUInt32BE(streamId, offset + 4)
+  target.writeUInt32BE(length, offset + 8)
 }
 
 /**

@@ -10,16 +10,11 @@ import {
   maxUint32,
   yamuxVersion
 } from './frame.js'
+import { createPeerIds } from './peer-ids.js'
 import type { FrameHeader } from './frame.js'
 import type { Flow } from './substream.js'
 
 const { syn, ack, fin, rst } = frameFlags
-
-/**
- * The IDs a peer may skip and use later. Go's yamux takes the ID before it queues the SYN, so two opens at
- * once may leave in the other order.
- */
-const maxLateIds = 1024
 
 export interface GuardOptions {
   readonly role: 'client' | 'server'
@@ -29,6 +24,8 @@ export interface GuardOptions {
    * Takes a frame for the peer, a reset or the reply to a ping, to be sent after what the chunk brings about.
    */
   readonly reply: (frame: Uint8Array) => void
+  /** Told of the answer to a ping. */
+  readonly onPong?: (value: number) => void
 }
 
 /**
@@ -85,10 +82,10 @@ export interface Guard {
 
 /** The guard of one session. */
 export function createGuard(options: GuardOptions): Guard {
-  const { role, maxSubstreams, reply } = options
+  const { role, maxSubstreams, reply, onPong } = options
   const ownParity = role === 'client' ? 1 : 0
   const flows = new Map<number, Flow>()
-  const lateIds = new Set<number>()
+  const peerIds = createPeerIds(ownParity === 1 ? 0 : 1)
   const partial = Buffer.alloc(headerBytes)
   let partialLength = 0
   let bodyLeft = 0
@@ -97,7 +94,6 @@ export function createGuard(options: GuardOptions): Guard {
   let liveOwn = 0
   let livePeer = 0
   let lastOwnId = -ownParity
-  let lastPeerId = ownParity - 1
   let refusing = false
   let peerGoneAway = false
   let violation: PluginError | undefined
@@ -134,27 +130,11 @@ export function createGuard(options: GuardOptions): Guard {
     else livePeer--
   }
 
-  /** Whether `id` may begin: each ID once, in the peer's half of the numbers. */
-  const isFresh = (id: number): boolean => {
-    if (id % 2 === ownParity) return violate(`substream ${id} has an ID of our own half`)
-    if (id <= lastPeerId) {
-      return lateIds.delete(id) || violate(`substream ${id} was opened twice`)
-    }
-    for (let skipped = Math.max(lastPeerId + 2, id - 2 * maxLateIds); skipped < id; skipped += 2) {
-      lateIds.add(skipped)
-    }
-    for (const oldest of lateIds) {
-      if (lateIds.size <= maxLateIds) break
-      lateIds.delete(oldest)
-    }
-    lastPeerId = id
-    return true
-  }
-
   /** Applies the header of a session frame, none of which concern the library. */
   const onSessionFrame = (header: FrameHeader): void => {
     if (header.type === frameTypes.ping) {
       if ((header.flags & syn) !== 0) reply(encodeHeader(frameTypes.ping, ack, 0, header.length))
+      else if ((header.flags & ack) !== 0) onPong?.(header.length)
     } else if (header.length === goAwayCodes.normal) {
       peerGoneAway = true
     } else {
@@ -182,7 +162,8 @@ export function createGuard(options: GuardOptions): Guard {
     if (payload > initialWindowBytes) return violate(`a frame of ${payload} bytes exceeds the window`)
 
     if ((flags & syn) !== 0) {
-      if (!isFresh(id)) return false
+      const problem = peerIds.begin(id)
+      if (problem !== undefined) return violate(problem)
       if ((flags & rst) !== 0) return false
       if (refusing || livePeer >= maxSubstreams) {
         reply(encodeHeader(frameTypes.windowUpdate, rst, id, 0))

@@ -2,11 +2,10 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { pipe } from 'it-pipe'
 import { PluginError } from '../errors.js'
 import { silentLogger } from '../log.js'
-import { checkDuration, settlesWithin } from '../signal.js'
-import { encodeHeader, frameTypes, goAwayCodes, initialWindowBytes } from './frame.js'
+import { frameFlags, goAwayCodes, initialWindowBytes } from './frame.js'
 import { createGuard } from './libp2p-guard.js'
+import { createSession } from './session.js'
 import { Substream } from './substream.js'
-import { createTurns } from './turns.js'
 import type { Logger } from '../log.js'
 import type { CreateMuxer } from './muxer.js'
 import type { Flow } from './substream.js'
@@ -19,25 +18,6 @@ type ByteList = Uint8Array | Iterable<Uint8Array>
 /** Each substream counts towards its opener's limit, and the library's look-up is linear in their number. */
 const defaultMaxSubstreams = 1000
 
-const defaultCloseTimeoutMs = 5000
-
-/**
- * How long the peer may take to end its half of the stream after ours has ended; it has nothing left to say.
- */
-const peerEndTimeoutMs = 1000
-
-/**
- * Where a session is. Every arrow is taken once:
- *
- * ```
- * open ──close()──► closing ──substreams gone, or time-out──► over
- *   └──────────── abort(), loss, protocol error ───────────────┘
- * ```
- *
- * `over` means that no frame is read or written any more; `closed` settles when the stream itself is gone.
- */
-type State = 'open' | 'closing' | 'over'
-
 /**
  * The engine on `@chainsafe/libp2p-yamux` 8. The library keeps the states of the substreams and makes the
  * frames. Its connection is the stream, joined to it with it-pipe: stream → guard → library; its flow
@@ -47,37 +27,48 @@ type State = 'open' | 'closing' | 'over'
  * @throws `ERR_CONFIG_INVALID` when `maxSubstreams` is no positive integer
  */
 export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
-  const { role, onSubstream, maxSubstreams = defaultMaxSubstreams, logger = silentLogger } = options
-  if (!Number.isInteger(maxSubstreams) || maxSubstreams < 1) {
-    throw new PluginError('ERR_CONFIG_INVALID', `maxSubstreams is ${maxSubstreams}, not a count`, {
-      hint: 'Give maxSubstreams as an integer of at least 1.'
-    })
-  }
-
-  let state: State = 'open'
-  let opened = 0
-  let accepted = 0
-  let closing: Promise<void> | undefined
-  let outcome: Error | undefined
-  let peerEndTimer: NodeJS.Timeout | undefined
-  let onIdle: (() => void) | undefined
-  const substreams = new Set<Substream>()
-
-  const turns = createTurns(stream, () => {
-    endWith(new PluginError('ERR_SESSION_PROTOCOL', 'the peer makes us answer and does not read the answers'))
-  })
+  const { role, maxSubstreams = defaultMaxSubstreams, logger = silentLogger } = options
   /** The guard's answers wait until the library has dealt with what came before their questions. */
   let replies: Uint8Array[] = []
-  const guard = createGuard({ role, maxSubstreams, reply: (frame) => replies.push(frame) })
+  const guard = createGuard({
+    role,
+    maxSubstreams,
+    reply: (frame) => replies.push(frame),
+    onPong: (value) => session.onPing(frameFlags.ack, value)
+  })
+  const session = createSession(
+    stream,
+    { ...options, maxSubstreams },
+    {
+      open: () => {
+        const inner = library.open()
+        return adopt(inner, guard.open(inner.streamId))
+      },
+      get live() {
+        return guard.live
+      },
+      get liveOwn() {
+        return guard.liveOwn
+      },
+      get idsLeft() {
+        return guard.idsLeft
+      },
+      get peerGoneAway() {
+        return guard.peerGoneAway
+      },
+      refuse: () => guard.refuse()
+    }
+  )
+  const { turns } = session
   const failLibrary = (error: Error): void => {
-    endWith(
+    session.fail(
       new PluginError('ERR_SESSION_PROTOCOL', 'the yamux library failed', { cause: error }),
       goAwayCodes.internalError
     )
   }
   const library = joinLibrary(role, logger, {
     send: (frame) => {
-      if (state === 'over') return
+      if (session.over) return
       const bytes = frame instanceof Uint8Array ? frame : Buffer.concat([...frame])
       if (guard.sent(bytes)) turns.write(bytes)
     },
@@ -87,38 +78,33 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
       if (flow === undefined) return
       // The ACK goes out with acceptance: Go's opener gives up a session that owes one for 75 s.
       inner.sendWindowUpdate()
-      accepted++
-      const substream = adopt(inner, flow)
-      try {
-        onSubstream(substream)
-      } catch (error) {
-        logger.warn({ err: error }, 'the listener for substreams threw; its substream is destroyed')
-        substream.destroy()
-      }
+      session.accepted(adopt(inner, flow))
     },
     fail: (error) =>
-      endWith(new PluginError('ERR_SESSION_PROTOCOL', 'the yamux library failed', { cause: error }))
+      session.fail(new PluginError('ERR_SESSION_PROTOCOL', 'the yamux library failed', { cause: error }))
   })
 
   const adopt = (inner: LibraryStream, flow: Flow): Substream => {
     const substream = new Substream({
       flow,
       turns,
-      send: (bytes) => inner.send(bytes),
+      send: (body, length) => {
+        inner.send(body.length === 1 ? body[0]! : Buffer.concat(body, length))
+        return false
+      },
       // Nothing is left to be written, so the library sends FIN at once; the promise has nothing to add.
       finish: () => void inner.close().catch(failLibrary),
       reset: () => {
         if (!flow.finished || !flow.peerFinished) inner.abort(new Error('destroyed'))
       },
+      // Half a window, as hashicorp/yamux does: two updates a window, not one a frame.
+      creditThresholdBytes: initialWindowBytes / 2,
       grant: (bytes) => {
-        if (state !== 'over') turns.write(guard.grant(flow, bytes))
+        if (!session.over) turns.write(guard.grant(flow, bytes))
       },
-      released: () => {
-        substreams.delete(substream)
-        if (substreams.size === 0) onIdle?.()
-      }
+      released: () => session.leave(substream)
     })
-    substreams.add(substream)
+    session.enter(substream)
     inner.addEventListener('message', ({ data }) => {
       for (const bytes of data instanceof Uint8Array ? [data] : data) substream.receive(own(bytes))
     })
@@ -130,52 +116,12 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
     return substream
   }
 
-  /** Takes the session to `over`. `reason` is what `closed` tells; `code`, if any, is told to the peer. */
-  const end = (
-    reason: Error | undefined,
-    code: number | undefined,
-    leave: (substream: Substream) => void
-  ): void => {
-    if (state === 'over') return
-    state = 'over'
-    outcome = reason
-    if (reason !== undefined) logger.debug({ err: reason }, 'session ended')
-    if (code !== undefined) turns.write(encodeHeader(frameTypes.goAway, 0, 0, code))
-    turns.flush()
-    for (const substream of substreams) leave(substream)
-    onIdle?.()
-  }
-
-  /** Ends the session and then, in order, the stream: the peer has `patienceMs` to end its half. */
-  const endWith = (reason: Error | undefined, code?: number, patienceMs = peerEndTimeoutMs): void => {
-    if (state === 'over') return
-    const lost = new PluginError(
-      'ERR_SESSION_CLOSED',
-      'the session was lost before the substream had ended',
-      {
-        cause: reason
-      }
-    )
-    end(reason, code, (substream) => substream.lose(lost))
-    stream.end()
-    if (patienceMs < Infinity) peerEndTimer = setTimeout(() => stream.destroy(), patienceMs)
-  }
-
-  const onStreamEnd = (): void => {
-    const orderly = guard.live === 0 && (state === 'closing' || guard.peerGoneAway)
-    endWith(
-      orderly
-        ? undefined
-        : new PluginError('ERR_SESSION_CLOSED', 'the stream ended before the session was closed')
-    )
-  }
-
   const onStreamFailure = (error: unknown): void => {
     if (guard.violation === undefined) {
-      endWith(new PluginError('ERR_SESSION_CLOSED', 'the stream was lost', { cause: error }))
+      session.fail(new PluginError('ERR_SESSION_CLOSED', 'the stream was lost', { cause: error }))
       return
     }
-    endWith(guard.violation, guard.violationCode)
+    session.fail(guard.violation, guard.violationCode)
     // What the peer still sends is read and dropped, so that its end is seen.
     stream.resume()
   }
@@ -186,7 +132,7 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
     (source: AsyncIterable<Uint8Array>) => guard.transform(source),
     async (source: AsyncIterable<Uint8Array[]>) => {
       for await (const slices of source) {
-        if (state === 'over') continue
+        if (session.over) continue
         for (const bytes of slices) library.receive(bytes)
         // Only now has the library seen the credit, too.
         for (const flow of guard.takeCredited()) flow.onCredit?.()
@@ -194,76 +140,11 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
         replies = []
       }
     }
-  ).then(onStreamEnd, onStreamFailure)
+  ).then(() => session.ended(), onStreamFailure)
 
   // The iterator throws the stream's error as well; this listener only keeps it from being uncaught.
   stream.on('error', (err) => logger.debug({ err }, 'the stream failed'))
-  const streamClosed = new Promise<void>((resolve) => {
-    stream.once('close', () => {
-      clearTimeout(peerEndTimer)
-      resolve()
-    })
-  })
-  const closed = Promise.all([piped, streamClosed]).then(() => {
-    clearTimeout(peerEndTimer)
-    return outcome
-  })
-
-  const drain = async (timeoutMs: number): Promise<void> => {
-    const deadline = performance.now() + timeoutMs
-    guard.refuse()
-    turns.write(encodeHeader(frameTypes.goAway, 0, 0, goAwayCodes.normal))
-    const idle = new Promise<void>((resolve) => {
-      onIdle = resolve
-      if (substreams.size === 0) resolve()
-    })
-    if (!(await settlesWithin(idle, timeoutMs))) {
-      const late = new PluginError(
-        'ERR_SESSION_CLOSED',
-        `the session was closed; ${timeoutMs} ms were not enough`
-      )
-      for (const substream of substreams) substream.destroy(late)
-    }
-    endWith(undefined, undefined, Math.max(deadline - performance.now(), peerEndTimeoutMs))
-    await closed
-  }
-
-  return {
-    open: () => {
-      if (state !== 'open') throw new PluginError('ERR_SESSION_CLOSED', `the session is ${state}`)
-      if (guard.peerGoneAway) throw new PluginError('ERR_SESSION_GOAWAY', 'the peer takes no more substreams')
-      if (guard.liveOwn >= maxSubstreams) {
-        throw new PluginError('ERR_SESSION_LIMIT', `${maxSubstreams} substreams are open, the most allowed`, {
-          hint: 'End substreams that are no longer needed, or raise maxSubstreams on both ends.'
-        })
-      }
-      if (!guard.idsLeft) {
-        throw new PluginError('ERR_SESSION_LIMIT', 'the session has used up its substream IDs', {
-          hint: 'Start a new session: yamux has 2147483647 IDs for each end.'
-        })
-      }
-      const inner = library.open()
-      opened++
-      return adopt(inner, guard.open(inner.streamId))
-    },
-    get over() {
-      return state === 'over'
-    },
-    closed,
-    close: async ({ timeoutMs = defaultCloseTimeoutMs } = {}) => {
-      checkDuration('timeoutMs', timeoutMs)
-      if (state === 'open') {
-        state = 'closing'
-        closing = drain(timeoutMs)
-      }
-      await (closing ?? closed)
-    },
-    abort: (reason) => {
-      end(reason, goAwayCodes.internalError, (substream) => substream.destroy(reason))
-      stream.destroy()
-    },
-    stats: () => ({ substreams: substreams.size, opened, accepted })
-  }
+  return session.muxer(piped)
 }
 
 /**

@@ -32,6 +32,12 @@ export interface Muxer {
   close(options?: { readonly timeoutMs?: number }): Promise<void>
   /** Ends the session now: every substream is destroyed with `reason`, the stream is destroyed. Safe to repeat. */
   abort(reason: Error): void
+  /**
+   * Asks the peer's engine for a sign of life and gives the round trip in milliseconds. Waits at most `timeoutMs`
+   * (10 000, as hashicorp/yamux); the session goes on whatever comes of it.
+   * @throws `ERR_SESSION_KEEPALIVE` when there is no answer in time, `ERR_SESSION_CLOSED` when the session ends
+   */
+  ping(options?: { readonly timeoutMs?: number }): Promise<number>
   stats(): MuxerStats
 }
 
@@ -50,9 +56,41 @@ export interface MuxerOptions {
   readonly onSubstream: (substream: Duplex) => void
   /**
    * Substreams that may be open at once, counted for each opener. A further one from the peer is reset; a further
-   * own one throws `ERR_SESSION_LIMIT`. Default 1000, the libp2p engine's own default: its look-up is linear.
+   * own one throws `ERR_SESSION_LIMIT`. Default 16,384 on `native`; 1000 on `libp2p`, its own default: its look-up is
+   * linear.
    */
   readonly maxSubstreams?: number
+  /**
+   * How often the peer is pinged, in milliseconds; one that does not answer ends the session with
+   * `ERR_SESSION_KEEPALIVE`. Default `Infinity`: never. A stream to a process of the same machine ends with the
+   * process, and a plugin that computes for a minute, or stands in a debugger, answers nothing meanwhile. Go's yamux
+   * pings every 30 s, which is answered whatever is set here.
+   */
+  readonly keepAliveIntervalMs?: number
+  /** How long a ping of keep-alive may take. Default 10 000. */
+  readonly keepAliveTimeoutMs?: number
+  /**
+   * Engine `native`: own substreams that the peer has not taken yet; the SYN and the bytes of further ones wait until it
+   * has taken one. Default 256: what Go's acceptor holds, who resets the next.
+   */
+  readonly acceptBacklog?: number
+  /**
+   * Engine `native`: an own substream that the peer has not taken for so long, in milliseconds, is destroyed with
+   * `ERR_STREAM_TIMEOUT`. Default 75 000, as hashicorp/yamux, which would end the whole session.
+   */
+  readonly openTimeoutMs?: number
+  /**
+   * Engine `native`: a substream that was ended here, and on which the peer sends nothing for so long, in
+   * milliseconds, is destroyed with `ERR_STREAM_TIMEOUT`. Default `Infinity`: the other direction may be silent for as
+   * long as it likes. hashicorp/yamux allows five minutes.
+   */
+  readonly closeTimeoutMs?: number
+  /**
+   * Engine `native`: how far a substream's receive window may grow, in bytes. It begins with yamux's 256 KiB and
+   * doubles while its reader keeps up and the round trip is what holds the writer up. Default 4 MiB: 80 MB/s
+   * over a round trip of 50 ms. A reader that stops may be left with so much unread.
+   */
+  readonly maxWindowBytes?: number
   readonly logger?: Logger
 }
 

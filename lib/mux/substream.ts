@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import { PluginError } from '../errors.js'
-import { initialWindowBytes } from './frame.js'
+import { timerMs } from '../signal.js'
 import type { Turns } from './turns.js'
 
 /**
@@ -9,14 +9,11 @@ import type { Turns } from './turns.js'
  */
 const substreamHighWaterMark = 64 * 1024
 
-/** The largest frame we write: other substreams get their turn in between. */
-const maxFrameBytes = 64 * 1024
-
 /**
- * Credit is returned when half a window was consumed, as hashicorp/yamux does: two updates a window, not one
- * a frame.
+ * The largest frame we write: other substreams get their turn in between. Somewhat more than 64 KiB, so that a message of
+ * this much loved size is one frame with all that gRPC and HTTP/2 put around it.
  */
-const creditThresholdBytes = initialWindowBytes / 2
+const maxFrameBytes = 72 * 1024
 
 /**
  * How long a reader may still take what has arrived once the session is lost and something waits on the write
@@ -31,7 +28,7 @@ export interface Flow {
   sendWindow: number
   /** Bytes that the peer may still send. */
   receiveWindow: number
-  /** The last credit left so little that the library keeps data back until more comes. */
+  /** Nothing may be sent although there is credit; `onCredit` tells when that is over. */
   withheld: boolean
   /** FIN was sent, FIN was received. */
   finished: boolean
@@ -44,30 +41,46 @@ export interface Flow {
 export interface SubstreamPort {
   readonly flow: Flow
   readonly turns: Turns
-  /** Sends one data frame; the bytes may be reused afterwards. */
-  send(bytes: Uint8Array): void
+  /**
+   * Sends one data frame of `length` bytes. True: the bytes are still in use, and must not change until `turns.left`
+   * has told.
+   */
+  send(body: readonly Uint8Array[], length: number): boolean
   /** Sends FIN. */
   finish(): void
   /** Sends RST, unless both directions have ended or the peer was first. */
   reset(): void
-  /** Gives the peer more credit. */
+  /** How many bytes have to be consumed before the peer gets credit for them, so that updates are few. */
+  readonly creditThresholdBytes: number
+  /** Gives the peer credit for bytes that were consumed. */
   grant(bytes: number): void
   /** The substream is gone; called once. */
   released(): void
 }
 
-/** One yamux substream as a byte Duplex; `Muxer` says how it behaves. */
+/**
+ * One yamux substream as a byte Duplex; `Muxer` says how it behaves. It has the members of `net.Socket` that node:http2
+ * and node:tls use of theirs.
+ */
 export class Substream extends Duplex {
   readonly #port: SubstreamPort
   /** Bytes pushed and not yet credited to the peer. */
   #owedBytes = 0
+  /** What is being written: chunks from `#next` on. */
   #queue: Buffer[] = []
+  #next = 0
   #queueBytes = 0
   #written: ((error?: Error | null) => void) | undefined
+  /** Part of what is being written is still in use below. */
+  #inUse = false
   /** Why the substream will be destroyed once what has arrived was read. */
   #failure: Error | undefined
   #linger: NodeJS.Timeout | undefined
+  #idle: NodeJS.Timeout | undefined
+  #bytesRead = 0
+  #bytesWritten = 0
   readonly #pump = (): void => this.#drain()
+  #onLeft: (() => void) | undefined
 
   constructor(port: SubstreamPort) {
     super({ allowHalfOpen: true, highWaterMark: substreamHighWaterMark, decodeStrings: true })
@@ -75,10 +88,74 @@ export class Substream extends Duplex {
     port.flow.onCredit = this.#pump
   }
 
+  /** Bytes of payload that have arrived, and that were handed to the session. */
+  get bytesRead(): number {
+    return this.#bytesRead
+  }
+
+  get bytesWritten(): number {
+    return this.#bytesWritten
+  }
+
+  /** A substream can be written to from the start. */
+  get connecting(): boolean {
+    return false
+  }
+
+  /** As `net.Socket` of a unix socket: a substream has no address of its own. */
+  get remoteAddress(): undefined {
+    return undefined
+  }
+
+  get remoteFamily(): undefined {
+    return undefined
+  }
+
+  get remotePort(): undefined {
+    return undefined
+  }
+
+  /** Without effect: nothing is ever held back to be sent with more. */
+  setNoDelay(): this {
+    return this
+  }
+
+  /** Without effect: the session below is what can be kept alive. */
+  setKeepAlive(): this {
+    return this
+  }
+
+  /** Without effect: the stream below holds the process, and whoever owns that decides. */
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
+
+  /**
+   * Emits `'timeout'` whenever nothing was received or sent for `timeoutMs` milliseconds; 0: never, the default. As
+   * with `net.Socket` nothing else happens, and the timer holds no process.
+   */
+  setTimeout(timeoutMs: number, listener?: () => void): this {
+    clearTimeout(this.#idle)
+    this.#idle = undefined
+    if (timeoutMs > 0 && !this.destroyed) {
+      this.#idle = setTimeout(() => this.emit('timeout'), timerMs(timeoutMs)).unref()
+      if (listener !== undefined) this.once('timeout', listener)
+    } else if (listener !== undefined) {
+      this.off('timeout', listener)
+    }
+    return this
+  }
+
   /** Bytes from the peer. They are kept as they are: the caller gives them away. */
   receive(bytes: Buffer): void {
     if (this.destroyed) return
     this.#owedBytes += bytes.length
+    this.#bytesRead += bytes.length
+    this.#idle?.refresh()
     if (this.push(bytes)) this.#credit()
   }
 
@@ -123,16 +200,13 @@ export class Substream extends Duplex {
   /** Drops what was to be written: there is nobody to send it to. The failure itself is told by `destroy`. */
   #swallow(): void {
     this.#startLinger()
-    const written = this.#written
-    this.#queue = []
-    this.#queueBytes = 0
-    this.#written = undefined
+    const written = this.#takeWritten()
     this.#port.turns.leave(this.#pump)
     setImmediate(() => written?.())
   }
 
   #credit(): void {
-    if (this.#owedBytes < creditThresholdBytes || this.#failure !== undefined) return
+    if (this.#owedBytes < this.#port.creditThresholdBytes || this.#failure !== undefined) return
     const bytes = this.#owedBytes
     this.#owedBytes = 0
     if (!this.#port.flow.peerFinished) this.#port.grant(bytes)
@@ -179,35 +253,47 @@ export class Substream extends Duplex {
     while (this.#queueBytes > 0) {
       if (flow.sendWindow === 0 || flow.withheld) return
       if (!turns.take(this.#pump)) return
-      this.#port.send(this.#dequeue(Math.min(flow.sendWindow, maxFrameBytes)))
+      this.#send(Math.min(flow.sendWindow, maxFrameBytes))
     }
-    const written = this.#written
-    this.#queue = []
-    this.#written = undefined
-    written()
+    if (this.#inUse) turns.left((this.#onLeft ??= () => this.#left()))
+    else this.#takeWritten()?.()
   }
 
-  /** Takes up to `limit` bytes off the queue; many small chunks become one. */
-  #dequeue(limit: number): Buffer {
-    const parts: Buffer[] = []
-    let length = 0
-    let taken = 0
-    for (const chunk of this.#queue) {
-      if (length + chunk.length > limit) {
-        const head = chunk.subarray(0, limit - length)
-        parts.push(head)
-        length = limit
-        this.#queue[taken] = chunk.subarray(head.length)
-        break
+  /** Sends one frame of at most `limit` bytes off the queue. */
+  #send(limit: number): void {
+    let body = this.#queue
+    let length = this.#queueBytes
+    if (length > limit || this.#next > 0) {
+      body = []
+      length = 0
+      while (length < limit && this.#next < this.#queue.length) {
+        const chunk = this.#queue[this.#next]!
+        const part = chunk.length <= limit - length ? chunk : chunk.subarray(0, limit - length)
+        if (part === chunk) this.#next++
+        else this.#queue[this.#next] = chunk.subarray(part.length)
+        body.push(part)
+        length += part.length
       }
-      parts.push(chunk)
-      length += chunk.length
-      taken++
     }
-    this.#queue.splice(0, taken)
     this.#queueBytes -= length
-    const [first] = parts
-    return parts.length === 1 && first !== undefined ? first : Buffer.concat(parts, length)
+    this.#bytesWritten += length
+    this.#idle?.refresh()
+    if (this.#port.send(body, length)) this.#inUse = true
+  }
+
+  #left(): void {
+    if (this.#queueBytes === 0) this.#takeWritten()?.()
+  }
+
+  /** The callback of what is being written, which is over. */
+  #takeWritten(): ((error?: Error | null) => void) | undefined {
+    const written = this.#written
+    this.#queue = []
+    this.#next = 0
+    this.#queueBytes = 0
+    this.#inUse = false
+    this.#written = undefined
+    return written
   }
 
   override _final(callback: (error?: Error | null) => void): void {
@@ -221,16 +307,13 @@ export class Substream extends Duplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     clearTimeout(this.#linger)
+    clearTimeout(this.#idle)
     const { flow, turns } = this.#port
     flow.onCredit = undefined
     turns.leave(this.#pump)
     this.#port.reset()
     this.#port.released()
-    const written = this.#written
-    this.#queue = []
-    this.#queueBytes = 0
-    this.#written = undefined
-    written?.(
+    this.#takeWritten()?.(
       error ?? new PluginError('ERR_STREAM_CLOSED', `substream ${flow.id} was destroyed while writing`)
     )
     callback(error)

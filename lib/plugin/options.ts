@@ -22,7 +22,7 @@ interface CommonServeOptions extends BrokerOptions {
   readonly maxMessageBytes?: number
   /** How gRPC sits on the substreams, best first. Default: all that this version knows. */
   readonly wires?: readonly Wire[]
-  /** The yamux implementation of this end. Default `libp2p`. */
+  /** The yamux implementation of this end. Default `native`. */
   readonly muxer?: Engine
   /**
    * What the plugin listens on where its host wants a socket: a unix socket, or a port of 127.0.0.1 from the host's range.
@@ -80,7 +80,7 @@ export function resolveServeOptions(options: ServeOptions): ResolvedServeOptions
     versions: resolveVersions(options.handshake, options.services ?? none, options.versions),
     maxMessageBytes: checkBytes('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024 * 1024),
     wires: checkWires(options.wires ?? wires),
-    muxer: checkChoice('muxer', options.muxer ?? 'libp2p', engines),
+    muxer: checkChoice('muxer', options.muxer ?? 'native', engines),
     network: checkChoice('network', options.network ?? defaultNetwork, ['unix', 'tcp'] as const),
     curve: options.curve,
     orphanTimeoutMs: checkDuration('orphanTimeoutMs', options.orphanTimeoutMs ?? 10_000),

@@ -16,8 +16,8 @@ async function documented(): Promise<readonly string[]> {
 t.test('docs/benchmarks.md explains every case, row and metric', async (t) => {
   const known = await documented()
   for (const { name } of [...cases, ...rows, ...metricNames.map((metric) => ({ name: metric }))]) {
-    // `inflight-1`, `-8` and so on share a line.
-    const short = name.replace(/^inflight/, '')
+    // `inflight-1`, `-8` and so on share a line, and so do those of `live`.
+    const short = name.replace(/^(inflight|live)/, '')
     t.ok(known.includes(name) || (short !== name && known.includes(short)), name)
   }
 })

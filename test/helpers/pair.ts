@@ -5,8 +5,11 @@ export interface PairOptions {
    * How much each end holds before its writer must wait, and before it stops reading ahead. Default 64 KiB.
    */
   readonly highWaterMarkBytes?: number
-  /** The most that arrives at once: larger writes come in pieces of this size. Default: as written. */
-  readonly chunkBytes?: number
+  /**
+   * The most that arrives at once: larger writes come in pieces of this size; a function is asked for each piece.
+   * Default: as written.
+   */
+  readonly chunkBytes?: number | (() => number)
 }
 
 /** One end of an in-memory stream with knobs for trouble. */
@@ -33,7 +36,7 @@ export function createPair(options: PairOptions = {}): [PairEnd, PairEnd] {
 class End extends Duplex implements PairEnd {
   peer: End = this
   readonly sent: Buffer[] = []
-  readonly #chunkBytes: number
+  readonly #chunkBytes: () => number
   readonly #arriving: Buffer[] = []
   #wanted = false
   #ended = false
@@ -43,9 +46,10 @@ class End extends Duplex implements PairEnd {
   constructor({ highWaterMarkBytes = 64 * 1024, chunkBytes = Infinity }: PairOptions) {
     super({
       writableHighWaterMark: highWaterMarkBytes,
-      readableHighWaterMark: Math.min(highWaterMarkBytes, chunkBytes)
+      readableHighWaterMark:
+        typeof chunkBytes === 'number' ? Math.min(highWaterMarkBytes, chunkBytes) : highWaterMarkBytes
     })
-    this.#chunkBytes = chunkBytes
+    this.#chunkBytes = typeof chunkBytes === 'number' ? () => chunkBytes : chunkBytes
   }
 
   freeze(): void {
@@ -104,7 +108,7 @@ class End extends Duplex implements PairEnd {
     while (this.#wanted && this.#arriving.length > 0) {
       const [bytes] = this.#arriving.splice(0, 1)
       if (bytes === undefined) break
-      const piece = bytes.subarray(0, this.#chunkBytes)
+      const piece = bytes.subarray(0, this.#chunkBytes())
       if (piece.length < bytes.length) this.#arriving.unshift(bytes.subarray(piece.length))
       this.#wanted = false
       this.push(piece)

@@ -108,6 +108,8 @@ export function createYamuxPeer(stream: Duplex): YamuxPeer {
     send: (...frames) => void stream.write(Buffer.concat(frames)),
     until,
     settle: async () => {
+      // An engine may send what it owes at the end of a tick, behind an answer that it gives in the tick.
+      await new Promise(setImmediate)
       stream.write(frame(ping, syn, 0, pings))
       return (await until(`ping ack 0 ${pings++}`)).slice(0, -1)
     },

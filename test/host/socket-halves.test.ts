@@ -50,7 +50,7 @@ t.test('a plugin with a good line that cannot be called: why, where, and nothing
 })
 
 t.test('a plugin that never answers is given up after startTimeoutMs', async (t) => {
-  const startTimeoutMs = 1500
+  const startTimeoutMs = 4000
   const launches = (
     [
       ['mute'],

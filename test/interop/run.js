@@ -15,7 +15,8 @@ const programs = {
     host: './host',
     plugin: './plugin',
     'stream-plugin': './stream-plugin',
-    versions: './versions'
+    versions: './versions',
+    'yamux-peer': './yamux-peer'
   },
   examples: {
     'kv/host': `${examples}/grpc`,
@@ -33,6 +34,7 @@ const tests = [
   'matrix-typescript-host',
   'matrix-go-host',
   'stream-plugin',
+  'yamux-peer',
   'examples',
   'negotiation',
   'orphans',
