@@ -17,8 +17,9 @@ import type { ServiceBinding } from './handler.js'
 export interface GrpcServer {
   /**
    * Serves one HTTP/2 connection on the byte stream, which belongs to the server from then on; after `close()` it is
-   * destroyed instead. The stream must take at least 128 KiB that the peer has not read yet: a node:http2 session reads
-   * nothing while a write of its own is unfinished, so two of them over a smaller buffer can stop each other for ever.
+   * destroyed instead. The stream must take at least `windowBytes` and 64 KiB more that have not been read yet: a
+   * node:http2 session reads nothing while a write of its own is unfinished, so two of them over a smaller buffer can stop
+   * each other for ever.
    */
   serve(connection: Duplex): void
   /** Calls whose handler was started and whose stream has not ended. */
@@ -42,6 +43,12 @@ export interface GrpcServerOptions {
   readonly maxReceiveBytes?: number
   /** Largest message sent, in bytes. Default `Infinity`: the caller's limit is the one that counts. */
   readonly maxSendBytes?: number
+  /**
+   * HTTP/2 receive window of a connection and of each call on it, in bytes. Default 65,535, that of HTTP/2, with which an
+   * upload waits for the reader every four frames. The byte stream has to take in so much and 64 KiB more without its
+   * being read: see {@link GrpcServer.serve}.
+   */
+  readonly windowBytes?: number
   readonly logger?: Logger
   /** Told when the first call begins (`true`) and when the last one has ended (`false`). Must not throw. */
   readonly onBusy?: (busy: boolean) => void
@@ -59,6 +66,7 @@ export function createGrpcServer(
   const {
     maxReceiveBytes = 64 * 1024 * 1024,
     maxSendBytes = Infinity,
+    windowBytes = http2WindowBytes,
     logger = silentLogger,
     onBusy
   } = options
@@ -86,7 +94,7 @@ export function createGrpcServer(
   checkConflicts(bindings)
   for (const binding of bindings) server.addService(binding.definition, tracked(binding, track))
 
-  const injector = createInjector(server)
+  const injector = createInjector(server, checkWindow(windowBytes))
   const connections = new Map<Duplex, Promise<void>>()
   let closed: Promise<void> | undefined
 
@@ -135,19 +143,14 @@ export function createGrpcServer(
   }
 }
 
-/**
- * Receive window of a stream and of the connection, in bytes. HTTP/2's own 65535 makes an upload wait for a window update
- * every four frames, and grpc-js widens it for clients alone.
- */
-const windowBytes = 4 * 1024 * 1024
-
 /** What grpc-js 1.14.7 keeps to itself. */
 interface ServerInternals {
   readonly commonServerOptions: { settings?: Settings }
   readonly http2Servers: ReadonlyMap<Http2Server, unknown>
 }
 
-function createInjector(server: Server): ReturnType<Server['createConnectionInjector']> {
+/** The window of the server's side is node:http2's to set, and grpc-js has no option for it. */
+function createInjector(server: Server, windowBytes: number): ReturnType<Server['createConnectionInjector']> {
   const { commonServerOptions, http2Servers } = server as unknown as ServerInternals
   commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: windowBytes }
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
@@ -208,6 +211,17 @@ function checkConflicts(bindings: readonly ServiceBinding[]): void {
       owners.set(name, index)
     }
   }
+}
+
+/** HTTP/2's initial window, and the largest that there is (RFC 9113, 6.9.1 and 6.9.2). */
+const http2WindowBytes = 65_535
+const mostWindowBytes = 2 ** 31 - 1
+
+function checkWindow(bytes: number): number {
+  if (Number.isInteger(bytes) && bytes >= http2WindowBytes && bytes <= mostWindowBytes) return bytes
+  throw new PluginError('ERR_CONFIG_INVALID', `windowBytes is ${String(bytes)}, not a window`, {
+    hint: `Give windowBytes as a whole number of bytes from ${http2WindowBytes} to ${mostWindowBytes}.`
+  })
 }
 
 /** A limit in the form of grpc-js, for which -1 is none. */

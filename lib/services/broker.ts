@@ -78,7 +78,7 @@ export interface Broker {
 }
 
 export interface BrokerSetup {
-  readonly transport: Pick<Transport, 'route' | 'over' | 'isLost'>
+  readonly transport: Pick<Transport, 'kind' | 'route' | 'over' | 'isLost'>
   /** How messages name the other process. */
   readonly peerName: string
   /** Limit of one message, both ways, in bytes. */
@@ -168,6 +168,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     const server: GrpcServer = createGrpcServer(services, {
       maxReceiveBytes: maxMessageBytes,
       maxSendBytes: maxMessageBytes,
+      ...(transport.kind === 'socket' ? {} : { windowBytes: substreamServerWindowBytes }),
       onBusy,
       logger
     })
@@ -256,6 +257,13 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     }
   }
 }
+
+/**
+ * HTTP/2 window of a server on a substream: two messages of 64 KiB. The substream itself takes 256 KiB that were not read, so
+ * 96 are left for what HTTP/2's windows do not count. What a unix socket takes is up to the system, so there HTTP/2's
+ * own window is kept.
+ */
+const substreamServerWindowBytes = 160 * 1024
 
 /** Calls that last as long as the plugin: go-plugin's own streams. */
 const backgroundPaths: ReadonlySet<string> = new Set([

@@ -11,6 +11,7 @@ import { createClient } from '../../lib/grpc/client.js'
 import { implement, type ServiceBinding } from '../../lib/grpc/handler.js'
 import { createGrpcServer } from '../../lib/grpc/server.js'
 import { serviceDefinition } from '../../lib/grpc/service.js'
+import { createPair } from '../helpers/pair.js'
 import { collect, deferred, echo, echoWith, rejection, serve } from './fixture.js'
 
 await t.test('several services are served on one connection', async (t) => {
@@ -69,6 +70,32 @@ await t.test('message limits', async (t) => {
       t.throws(() => createGrpcServer([], { maxSendBytes: bytes }), { code: 'ERR_CONFIG_INVALID' })
     }
     t.doesNotThrow(() => createGrpcServer([], { maxReceiveBytes: Infinity }))
+  })
+})
+
+await t.test('the window', async (t) => {
+  for (const windowBytes of [undefined, 128 * 1024]) {
+    await t.test(`${windowBytes ?? 'of HTTP/2'} is that of connections and of calls`, async (t) => {
+      const server = createGrpcServer([echoWith({})], windowBytes === undefined ? {} : { windowBytes })
+      const [near, far] = createPair()
+      server.serve(far)
+      const session = connectHttp2('http://localhost', { createConnection: () => near })
+      t.teardown(async () => {
+        session.destroy()
+        await server.abort()
+      })
+      await once(session, 'remoteSettings')
+      // Answered after what the server has to say first.
+      await new Promise((resolve) => session.ping(resolve))
+      t.equal(session.remoteSettings.initialWindowSize, windowBytes ?? 65_535)
+      t.equal(session.state.remoteWindowSize, windowBytes ?? 65_535)
+    })
+  }
+
+  await t.test('that is none is refused', async (t) => {
+    for (const windowBytes of [0, 65_534, 2 ** 31, 100_000.5, NaN]) {
+      t.throws(() => createGrpcServer([], { windowBytes }), { code: 'ERR_CONFIG_INVALID', hint: String })
+    }
   })
 })
 

@@ -43,7 +43,9 @@ var measures = map[string]func(*link, cell) (metrics, error){
 	"both-64KiB":   transfers("Both"),
 	"dial":         latency((*link).dial, 64),
 	"dial-burst":   dialBurst,
-	"live-1000":    live,
+	"live-10":      live(10),
+	"live-100":     live(100),
+	"live-1000":    live(1000),
 	"callback":     latency((*link).callback, 64),
 	"fairness":     fairness,
 	"idle":         idle,
@@ -168,38 +170,40 @@ func fairness(l *link, c cell) (metrics, error) {
 	return found, nil
 }
 
-func live(l *link, c cell) (metrics, error) {
-	keep := checked(l.keep, 64)
-	var begun atomic.Int64
-	_, err := inParallel(16, func() (int, error) {
-		for begun.Add(1) <= 1000 {
-			if err := keep(); err != nil {
-				return 0, err
+func live(count int64) func(*link, cell) (metrics, error) {
+	return func(l *link, c cell) (metrics, error) {
+		keep := checked(l.keep, 64)
+		var begun atomic.Int64
+		_, err := inParallel(16, func() (int, error) {
+			for begun.Add(1) <= count {
+				if err := keep(); err != nil {
+					return 0, err
+				}
 			}
+			return 0, nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return 0, nil
-	})
-	if err != nil {
-		return nil, err
+		do := checked(l.call, 64)
+		if _, err := repeat(do, c.warmUp()); err != nil {
+			return nil, err
+		}
+		theirs, err := l.usage()
+		if err != nil {
+			return nil, err
+		}
+		memory := memoryOf(bench.OwnUsage(), theirs)
+		found, err := sampleWarm(l, c, do)
+		if err != nil {
+			return nil, err
+		}
+		for name, value := range memory {
+			found[name] = value
+		}
+		found["files"], err = countSockets(os.TempDir())
+		return found, err
 	}
-	do := checked(l.call, 64)
-	if _, err := repeat(do, c.warmUp()); err != nil {
-		return nil, err
-	}
-	theirs, err := l.usage()
-	if err != nil {
-		return nil, err
-	}
-	memory := memoryOf(bench.OwnUsage(), theirs)
-	found, err := sampleWarm(l, c, do)
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range memory {
-		found[name] = value
-	}
-	found["files"], err = countSockets(os.TempDir())
-	return found, err
 }
 
 func idle(l *link, _ cell) (metrics, error) {
