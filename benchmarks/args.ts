@@ -67,7 +67,7 @@ export function parseArguments(argv: readonly string[]): Parsed {
       pick('row', rows, text)
     )
     .option('--runs <n>', `rounds (default: as many as the time allows, at most ${mostRounds})`, positive)
-    .option('--duration-ms <ms>', 'how long a cell is measured (default: 1000, quick: 250)', positive)
+    .option('--duration-ms <ms>', 'how long a cell is measured (default: 500, quick: 250)', positive)
     .option('--json <file>', 'write all results there too')
     .option('--html <file>', 'write a page with charts there')
     .addOption(
@@ -102,7 +102,7 @@ function resolve({
   profile,
   readme
 }: Options): Arguments {
-  const measuredMs = durationMs ?? (quick ? 250 : 1000)
+  const measuredMs = durationMs ?? (quick ? 250 : 500)
   return {
     cases: only ?? cases.filter((one) => one.quick || !quick),
     rows: chosen ?? rows,

@@ -383,7 +383,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
     if ((flags & rst) !== 0) return true
     if (refusing || livePeer >= maxSubstreams) {
       turns.frame(frameTypes.windowUpdate, rst, id, 0)
-      return true
+      return !session.over
     }
     const entry = new Entry(shared, false)
     entries.set(id, entry)

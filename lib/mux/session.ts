@@ -117,7 +117,11 @@ export function createSession(
     state = 'over'
     outcome = reason
     if (reason !== undefined) logger.debug({ err: reason }, 'session ended')
-    if (code !== undefined) turns.frame(frameTypes.goAway, 0, 0, code)
+    if (code !== undefined) {
+      // What the engine still owes goes before the last word.
+      turns.flush()
+      turns.frame(frameTypes.goAway, 0, 0, code)
+    }
     turns.flush()
     turns.stop()
     clearInterval(keepAliveTimer)

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Report } from '../../benchmarks/results.js'
-import { packageRoot } from '../helpers/paths.js'
+import { fixture, packageRoot } from '../helpers/paths.js'
 
 const program = join(packageRoot, 'dist/benchmarks/main.js')
 
@@ -112,6 +112,26 @@ t.test('what the command line has wrong is said, with exit code 2', async (t) =>
   for (const [index, { ended }] of runs.entries()) {
     const [args, message] = wrong[index]!
     t.match(await ended, { code: 2, stdout: '', stderr: message }, args)
+  }
+})
+
+t.test('a report is drawn again from a file', async (t) => {
+  const html = join(t.testdir(), 'report.html')
+  const from = fixture('benchmarks-report.json')
+  const { code, stdout, stderr } = await (await start(t, `--from=${from} --html=${html}`)).ended
+  t.equal(stderr, '')
+  t.equal(code, 0)
+  t.match(stdout, /^unary-64B: .*\n.*p50 us/m)
+  t.match(await readFile(html, 'utf8'), /^<!doctype html>.*Where we lose/is)
+
+  const broken = t.testdir({ 'broken.json': '{ "date": 1 }' })
+  const faults: readonly (readonly [args: string, code: number, message: RegExp])[] = [
+    [`--from=${from} --html=/nowhere/report.html`, 1, /nowhere/],
+    [`--from=${join(broken, 'broken.json')}`, 1, /broken\.json.*date/],
+    [`--from=${from} --quick`, 2, /--from/]
+  ]
+  for (const [args, expected, message] of faults) {
+    t.match(await (await start(t, args)).ended, { code: expected, stdout: '', stderr: message }, args)
   }
 })
 

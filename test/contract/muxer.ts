@@ -19,6 +19,8 @@ export interface MuxerContract {
   readonly server: CreateMuxer
   /** Makes two joined streams; those that have no knobs ignore the options. Default: the in-memory pair. */
   readonly streams?: (options?: PairOptions) => [Duplex, Duplex] | Promise<[Duplex, Duplex]>
+  /** Cases that are about numbers run with so much of theirs: all of it where it is not said otherwise. */
+  readonly mass?: number
 }
 
 /** A session's end, and the substreams it was told of, in order. */
@@ -32,7 +34,7 @@ type SideOptions = Partial<Omit<MuxerOptions, 'role'>>
 
 /** Holds a pair of engines to what `Muxer` promises. Every engine, and every mix of two, must pass. */
 export function muxerContract(t: Test, name: string, contract: MuxerContract): void {
-  const { streams = createPair } = contract
+  const { streams = createPair, mass = 1 } = contract
 
   const join = async (
     t: Test,
@@ -207,7 +209,7 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
 
     await t.test('a slow reader stops the writer at window and buffers, and loses nothing', async (t) => {
       const { client, server } = await join(t)
-      const total = 64 * 1024 * 1024
+      const total = 64 * 1024 * 1024 * mass
       const near = client.muxer.open()
       const sentHash = createHash('sha1')
       const readHash = createHash('sha1')
@@ -581,7 +583,7 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
       t.equal(await server.muxer.closed, undefined)
     })
 
-    await t.test('10 000 substreams opened, echoed and closed leave nothing behind', async (t) => {
+    await t.test(`${10_000 * mass} substreams opened, echoed and closed leave nothing behind`, async (t) => {
       const echo = (substream: Duplex): void => void substream.pipe(substream)
       const { client, server } = await join(t, { server: { onSubstream: echo } })
       const listeners = (): number =>
@@ -598,42 +600,45 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
       const batch = (): Promise<void[]> => Promise.all(Array.from({ length: 100 }, cycle))
       await batch()
       const before = listeners()
-      for (let round = 1; round < 100; round++) await batch()
+      for (let round = 1; round < 100 * mass; round++) await batch()
       await roundTrip(client, server, echo)
-      t.same(client.muxer.stats(), { substreams: 0, opened: 10_001, accepted: 0 })
-      t.equal(server.muxer.stats().accepted, 10_001)
+      t.same(client.muxer.stats(), { substreams: 0, opened: 10_000 * mass + 1, accepted: 0 })
+      t.equal(server.muxer.stats().accepted, 10_000 * mass + 1)
       t.equal(server.muxer.stats().substreams, 0)
       t.ok(listeners() <= before, 'no listener is left on the stream')
     })
 
-    await t.test('node:http2 at both ends of a substream does 100 large calls at once', async (t) => {
-      const { client, server } = await join(t)
-      const near = client.muxer.open()
-      const far = await server.accept()
-      const reply = randomBytes(310_000)
-      // Node's default of 10 MB is for strangers: from Node 22 on it ends a session with so many calls at once.
-      const http = createServer({ maxSessionMemory: 1000 })
-      http.on('stream', (call) => {
-        void readAll(call).then(({ length }) => {
-          call.respond({ ':status': 200, 'x-length': length })
-          call.end(reply)
+    await t.test(
+      `node:http2 at both ends of a substream does ${100 * mass} large calls at once`,
+      async (t) => {
+        const { client, server } = await join(t)
+        const near = client.muxer.open()
+        const far = await server.accept()
+        const reply = randomBytes(310_000)
+        // Node's default of 10 MB is for strangers: from Node 22 on it ends a session with so many calls at once.
+        const http = createServer({ maxSessionMemory: 1000 })
+        http.on('stream', (call) => {
+          void readAll(call).then(({ length }) => {
+            call.respond({ ':status': 200, 'x-length': length })
+            call.end(reply)
+          })
         })
-      })
-      http.emit('connection', far)
-      const session = connect('http://substream', {
-        createConnection: () => near,
-        maxSessionMemory: 1000
-      })
-      t.teardown(() => session.destroy())
-      const request = randomBytes(270_000)
-      const calls = Array.from({ length: 100 }, () => callOnce(session, request))
-      for (const { length, body } of await Promise.all(calls)) {
-        if (length !== request.length || !body.equals(reply)) t.fail('a call was not answered in full')
+        http.emit('connection', far)
+        const session = connect('http://substream', {
+          createConnection: () => near,
+          maxSessionMemory: 1000
+        })
+        t.teardown(() => session.destroy())
+        const request = randomBytes(270_000)
+        const calls = Array.from({ length: 100 * mass }, () => callOnce(session, request))
+        for (const { length, body } of await Promise.all(calls)) {
+          if (length !== request.length || !body.equals(reply)) t.fail('a call was not answered in full')
+        }
+        t.pass('all calls were answered in full')
+        session.close()
+        await Promise.all([closeOf(near), closeOf(far)])
       }
-      t.pass('all calls were answered in full')
-      session.close()
-      await Promise.all([closeOf(near), closeOf(far)])
-    })
+    )
   })
 
   /**

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
 import { createNativeMuxer } from '../../lib/mux/native.js'
 import { createPair } from '../helpers/pair.js'
+import { createSocketPair } from '../helpers/socket-pair.js'
 import { ack, createYamuxPeer, data, frame, ping, rst, syn, update } from '../helpers/yamux-peer.js'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
 import type { Muxer, MuxerOptions } from '../../lib/mux/muxer.js'
@@ -156,19 +156,6 @@ for (const [engine, create] of [
     t.match(await muxer.closed, { code: 'ERR_SESSION_KEEPALIVE', hint: String })
     t.match(await failed, [{ code: 'ERR_SESSION_CLOSED', cause: { code: 'ERR_SESSION_KEEPALIVE' } }])
   })
-}
-
-/** Two joined sockets: they take time, which a pair in memory does not. */
-async function createSocketPair(): Promise<[Socket, Socket]> {
-  const server = createServer({ noDelay: true }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const near = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', noDelay: true })
-  const [[far]] = (await Promise.all([once(server, 'connection'), once(near, 'connect')])) as [
-    [Socket],
-    unknown
-  ]
-  server.close()
-  return [near, far]
 }
 
 /** What the engine grants while `total` bytes arrive as fast as it lets them; the answer to a ping takes `turns`. */

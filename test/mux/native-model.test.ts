@@ -80,7 +80,8 @@ const pairs: [string, CreateMuxer, CreateMuxer, number][] = [
   ['libp2p and libp2p', createLibp2pMuxer, createLibp2pMuxer, 60]
 ]
 for (const [name, client, server, runs] of pairs) {
-  void t.test(`${name} agree with the model of a session, whatever is done to it`, async () => {
+  void t.test(`${name} agree with the model of a session, whatever is done to it`, async (t) => {
+    if (RUNS !== undefined) t.setTimeout(0)
     await assert(
       asyncProperty(histories, (played) => playHistory(client, server, played)),
       {
