@@ -256,13 +256,16 @@ const survived: Survived[] = [
 ]
 
 /**
- * Holds an engine to the wire: a peer that is driven frame by frame, as either role, with what hashicorp/yamux
- * says and with what no peer should say.
+ * Holds an engine to the wire: a peer that is driven frame by frame, as either role, with what
+ * hashicorp/yamux says and with what no peer should say.
  */
 export function muxerWire(t: Test, name: string, create: CreateMuxer, gaps: WireGaps = {}): void {
   const { smallCredit, tellsLate } = gaps
 
-  /** The engine, as the server unless told otherwise, and a peer that is us: its IDs are odd then, the engine's even. */
+  /**
+   * The engine, as the server unless told otherwise, and a peer that is us: its IDs are odd then, the
+   * engine's even.
+   */
   const start = (t: Test, options: Partial<MuxerOptions> = {}, pair: PairOptions = {}): Session => {
     const [stream, peerStream] = createPair(pair)
     const accepted: Duplex[] = []
@@ -739,6 +742,16 @@ export function muxerWire(t: Test, name: string, create: CreateMuxer, gaps: Wire
         t.match(await muxer.closed, { code: 'ERR_SESSION_PROTOCOL' })
       }
     )
+
+    await t.test('what follows a flood of SYNs that ended the session is not heard', async (t) => {
+      const { muxer, peer, stream, accepted } = start(t, { maxSubstreams: 1 })
+      stream.freeze()
+      const refused = Array.from({ length: 100_000 }, (_, index) => frame(update, syn, 3 + 2 * index))
+      peer.send(frame(update, syn, 1), ...refused, frame(update, rst, 1), frame(update, syn, 300_001))
+      t.match(await muxer.closed, { code: 'ERR_SESSION_PROTOCOL' })
+      t.equal(accepted.length, 1)
+      t.equal(muxer.stats().substreams, 0)
+    })
 
     await t.test('data waits for the stream: what is queued stays bounded with many writers', async (t) => {
       const { muxer, stream } = start(t, {}, { highWaterMarkBytes: 16 * 1024 })

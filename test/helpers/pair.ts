@@ -6,10 +6,16 @@ export interface PairOptions {
    */
   readonly highWaterMarkBytes?: number
   /**
-   * The most that arrives at once: larger writes come in pieces of this size; a function is asked for each piece.
-   * Default: as written.
+   * The most that arrives at once: larger writes come in pieces of this size; a function is asked for each
+   * piece. Default: as written.
    */
   readonly chunkBytes?: number | (() => number)
+  /**
+   * How much the pair itself holds in each direction, as a kernel does: as long as there is room a write is
+   * done at once, and no `'drain'` follows it. Default 0: a write is done when the other end has taken it, a
+   * turn later.
+   */
+  readonly kernelBytes?: number
 }
 
 /** One end of an in-memory stream with knobs for trouble. */
@@ -37,18 +43,20 @@ class End extends Duplex implements PairEnd {
   peer: End = this
   readonly sent: Buffer[] = []
   readonly #chunkBytes: () => number
+  readonly #kernelBytes: number
   readonly #arriving: Buffer[] = []
   #wanted = false
   #ended = false
   #frozen = false
   #taken: (() => void) | undefined
 
-  constructor({ highWaterMarkBytes = 64 * 1024, chunkBytes = Infinity }: PairOptions) {
+  constructor({ highWaterMarkBytes = 64 * 1024, chunkBytes = Infinity, kernelBytes = 0 }: PairOptions) {
     super({
       writableHighWaterMark: highWaterMarkBytes,
       readableHighWaterMark:
         typeof chunkBytes === 'number' ? Math.min(highWaterMarkBytes, chunkBytes) : highWaterMarkBytes
     })
+    this.#kernelBytes = kernelBytes
     this.#chunkBytes = typeof chunkBytes === 'number' ? () => chunkBytes : chunkBytes
   }
 
@@ -79,8 +87,9 @@ class End extends Duplex implements PairEnd {
     // A copy, as a socket takes: the writer may reuse its buffer.
     const bytes = Buffer.from(chunk)
     this.sent.push(bytes)
-    this.#taken = callback
     peer.#arriving.push(bytes)
+    if (peer.#arriving.reduce((sum, { length }) => sum + length, 0) <= this.#kernelBytes) callback()
+    else this.#taken = callback
     peer.#deliver()
   }
 
