@@ -10,6 +10,8 @@ import { parseCommand } from '../lib/cli/command.js'
 export interface Arguments {
   readonly cases: readonly Case[]
   readonly rows: readonly Row[]
+  /** Whether the rows are those of the command line rather than all. */
+  readonly rowsNamed: boolean
   readonly timing: Timing
   /** How many rounds; without a number, as many as fit the limit, at least one and at most `most`. */
   readonly rounds:
@@ -67,7 +69,7 @@ export function parseArguments(argv: readonly string[]): Parsed {
       pick('row', rows, text)
     )
     .option('--runs <n>', `rounds (default: as many as the time allows, at most ${mostRounds})`, positive)
-    .option('--duration-ms <ms>', 'how long a cell is measured (default: 500, quick: 250)', positive)
+    .option('--duration-ms <ms>', 'how long a cell is measured (default: 350, quick: 200)', positive)
     .option('--json <file>', 'write all results there too')
     .option('--html <file>', 'write a page with charts there')
     .addOption(
@@ -102,11 +104,12 @@ function resolve({
   profile,
   readme
 }: Options): Arguments {
-  const measuredMs = durationMs ?? (quick ? 250 : 500)
+  const measuredMs = durationMs ?? (quick ? 200 : 350)
   return {
     cases: only ?? cases.filter((one) => one.quick || !quick),
     rows: chosen ?? rows,
-    timing: { durationMs: measuredMs, warmUpMs: measuredMs / 2 },
+    rowsNamed: chosen !== undefined,
+    timing: { durationMs: measuredMs, warmUpMs: 2 * measuredMs },
     rounds:
       runs === undefined
         ? { t: 'within', limitMs: quick ? limits.quickMs : limits.fullMs, most: mostRounds }

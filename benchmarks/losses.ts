@@ -15,6 +15,8 @@ export interface Loss {
   readonly high: number
   /** How many times worse, above 1 whichever way the metric counts. */
   readonly factor: number
+  /** Whether every row of this project on one stream loses here: no choice of another one helps. */
+  readonly everyRow: boolean
 }
 
 /** gRPC in Node with nothing of this project. Rows in Go compare languages as well, and are left out. */
@@ -46,16 +48,22 @@ const nouns: Readonly<Record<Metric, string>> = {
  * only when every round says so; with one round, when it says so by a quarter at least.
  */
 export function findLosses(report: Report): Loss[] {
-  const losses = report.results.flatMap((result) => {
-    // The ratio to an empty process says again what the time of a cold start says.
-    if (!result.row.startsWith('stream-') || result.metric === 'ratio') return []
+  // The ratio to an empty process says again what the time of a cold start says.
+  const own = report.results.filter(({ row, metric }) => row.startsWith('stream-') && metric !== 'ratio')
+  const losses = own.flatMap((result) => {
     const found = rivals.flatMap((vs) => compareWith(report, result, vs) ?? [])
     return found.toSorted(worstFirst).slice(0, 1)
   })
-  return losses.toSorted(worstFirst)
+  const count = (all: readonly Place[], { case: name, metric }: Place): number =>
+    all.filter((one) => one.case === name && one.metric === metric).length
+  return losses
+    .map((loss) => ({ ...loss, everyRow: count(losses, loss) === count(own, loss) }))
+    .toSorted(worstFirst)
 }
 
-/** One sentence of plain text, also when there are no losses. */
+type Place = Pick<Result, 'case' | 'metric'>
+
+/** One sentence of plain text, also when there are no losses: where even the best of our rows loses. */
 export function formatLosses(losses: readonly Loss[]): string {
   const told = leading(losses)
   if (told.length === 0) return 'Where we lose: nowhere in what was measured.'
@@ -69,20 +77,20 @@ export function formatLosses(losses: readonly Loss[]): string {
   return `Where we lose: ${phrases.join(', ')}${more > 0 ? `, and ${more} more` : ''}.`
 }
 
-/** A phrase for each kind of figure of a case: its worst row, and of percentiles the lowest that is lost. */
+/** A phrase for each kind of figure of a case: the row that loses least, and of percentiles the lowest that is lost. */
 function leading(losses: readonly Loss[]): readonly Loss[] {
   const kept = new Map<string, Loss>()
-  for (const loss of losses.toSorted((a, b) => rank(a) - rank(b))) {
+  for (const loss of losses.filter(({ everyRow }) => everyRow).toSorted((a, b) => rank(a) - rank(b))) {
     const kind = /^p\d+$/.test(loss.metric) ? 'latency' : loss.metric
     const key = `${loss.case} ${kind}`
     const known = kept.get(key)
-    if (known === undefined || (known.metric === loss.metric && known.factor < loss.factor))
+    if (known === undefined || (known.metric === loss.metric && known.factor > loss.factor))
       kept.set(key, loss)
   }
   return [...kept.values()].toSorted(worstFirst)
 }
 
-function compareWith(report: Report, result: Result, vs: string): Loss | undefined {
+function compareWith(report: Report, result: Result, vs: string): Omit<Loss, 'everyRow'> | undefined {
   const { case: caseName, row, metric } = result
   const ratio = ratioTo(report, result, vs)
   if (ratio === undefined) return undefined
@@ -116,11 +124,11 @@ function measurementsOf({ case: caseName, row, metric, runs }: Result, { options
   return runs.map((value, round) => ({ round, case: caseName, row, metrics: { [metric]: value } }))
 }
 
-function rank({ metric }: Loss): number {
+function rank({ metric }: Pick<Loss, 'metric'>): number {
   return metricNames.indexOf(metric)
 }
 
-function worstFirst(a: Loss, b: Loss): number {
+function worstFirst(a: Omit<Loss, 'everyRow'>, b: Omit<Loss, 'everyRow'>): number {
   return b.factor - a.factor || rank(a) - rank(b)
 }
 

@@ -13,6 +13,8 @@ export interface Row {
   readonly text: string
   /** What it cannot do, and why. */
   readonly cannot?: Partial<Record<Capability, string>>
+  /** Much like another: it takes part in the cases of a quick run alone, unless it was asked for by name. */
+  readonly brief?: boolean
   /** Who drives it: this program's own host process, or a program that does the same by itself. */
   readonly host:
     | { readonly t: 'node'; readonly open: () => Promise<Link> }
@@ -57,15 +59,21 @@ export const rows: readonly Row[] = [
   node('stream-h2-native', 'one stream on a descriptor of its own, HTTP/2 on yamux', () =>
     muxplug({ transport: 'stream', stream: 'fd', muxer: 'native' })
   ),
-  node('stream-h2-native-stdio', 'the same on stdin and stdout', () =>
-    muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native' })
-  ),
+  {
+    ...node('stream-h2-native-stdio', 'the same on stdin and stdout', () =>
+      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native' })
+    ),
+    brief: true
+  },
   node('stream-h2-libp2p', 'one stream on a descriptor of its own, HTTP/2 on the engine libp2p', () =>
     muxplug({ transport: 'stream', stream: 'fd', muxer: 'libp2p' })
   ),
-  node('stream-h2-libp2p-stdio', 'the same on stdin and stdout', () =>
-    muxplug({ transport: 'stream', stream: 'stdio', muxer: 'libp2p' })
-  ),
+  {
+    ...node('stream-h2-libp2p-stdio', 'the same on stdin and stdout', () =>
+      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'libp2p' })
+    ),
+    brief: true
+  },
   go('go-per-dial', 'go-plugin between two Go processes, a socket for each broker ID', []),
   go('go-mux', 'the same with its multiplexed broker', ['-mux'])
 ]

@@ -32,8 +32,8 @@ export async function run(args: Arguments, progress: Progress, signal: AbortSign
   do {
     for (const one of args.cases) {
       for (const row of rotated(able, rounds)) {
-        if (row.cannot?.[one.needs] !== undefined) continue
-        progress.show(done, planned * cellsOf(args.cases, able), `${one.name} ${row.name}`)
+        if (whyNot(one, row, args) !== undefined) continue
+        progress.show(done, planned * cellsOf(args, able), `${one.name} ${row.name}`)
         const request = { row: row.name, case: one.name, ...args.timing }
         const result = await measureCell(row, request, signal, args.profile)
         if (result.t === 'failed') miss(one, row, result.reason)
@@ -49,16 +49,16 @@ export async function run(args: Arguments, progress: Progress, signal: AbortSign
 
 /** The rows that can take part; what others lack, and what each of them cannot do, is noted. */
 async function prepare(
-  { cases, rows }: Arguments,
+  args: Arguments,
   miss: (one: Case, row: Row, reason: string) => void,
   signal: AbortSignal
 ): Promise<readonly Row[]> {
   const able: Row[] = []
-  for (const row of rows) {
+  for (const row of args.rows) {
     const lacking = await row.prepare?.(signal)
     if (lacking === undefined) able.push(row)
-    for (const one of cases) {
-      const reason = lacking ?? row.cannot?.[one.needs]
+    for (const one of args.cases) {
+      const reason = lacking ?? whyNot(one, row, args)
       if (reason !== undefined) miss(one, row, reason)
     }
   }
@@ -71,8 +71,15 @@ function fitting(rounds: Arguments['rounds'], done: number, elapsedMs: number): 
   return Math.min(rounds.most, Math.max(done, Math.floor((rounds.limitMs * done) / elapsedMs)))
 }
 
-function cellsOf(cases: readonly Case[], rows: readonly Row[]): number {
-  return cases.flatMap((one) => rows.filter((row) => row.cannot?.[one.needs] === undefined)).length
+/** Why a row that can take part is not measured in a case; undefined when it is. */
+function whyNot(one: Case, row: Row, { rowsNamed }: Arguments): string | undefined {
+  const lack = row.cannot?.[one.needs]
+  if (lack !== undefined || row.brief !== true || one.quick || rowsNamed) return lack
+  return 'in the cases of a quick run alone, unless --rows names it'
+}
+
+function cellsOf(args: Arguments, rows: readonly Row[]): number {
+  return args.cases.flatMap((one) => rows.filter((row) => whyNot(one, row, args) === undefined)).length
 }
 
 function rotated<T>(values: readonly T[], by: number): readonly T[] {

@@ -1,6 +1,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { decodePreamble, encodePreamble } from '../../lib/broker/preamble.js'
 import { FrameDecoder, flagPlain, frameMessage } from '../../lib/grpc/message-frames.js'
+import { Decoder } from '../../lib/mux/decoder.js'
 import { decodeHeader, encodeHeader, frameFlags, frameTypes } from '../../lib/mux/frame.js'
 import type { Micro } from './list.js'
 
@@ -16,6 +17,13 @@ const pieces = Array.from({ length: Math.ceil(largeFrame.length / 16_384) }, (_,
   largeFrame.subarray(index * 16_384, (index + 1) * 16_384)
 )
 
+const frames = Buffer.concat(
+  Array.from({ length: 100 }, (_, index) => [
+    encodeHeader(frameTypes.data, 0, 2 * index + 1, 64),
+    small
+  ]).flat()
+)
+
 /** What puts bytes into frames, and takes them out. */
 export const framing: readonly Micro[] = [
   {
@@ -29,6 +37,12 @@ export const framing: readonly Micro[] = [
     text: 'a yamux header from bytes',
     run: () => decodeHeader(header),
     check: (value) => deepEqual(value, { version: 0, type: 0, flags: 1, streamId: 7, length: 65_536 })
+  },
+  {
+    name: 'yamux-frames-64B',
+    text: 'a chunk with 100 data frames of 64 bytes to their bodies',
+    run: () => bodies(frames),
+    check: (count) => deepEqual(count, 100)
   },
   {
     name: 'preamble-encode',
@@ -66,4 +80,18 @@ function decode(chunks: readonly Buffer[]): unknown {
   const decoder = new FrameDecoder(4 * 1024 * 1024)
   for (const chunk of chunks) decoder.push(chunk)
   return decoder.read()
+}
+
+/** How many whole bodies of 64 bytes come out. */
+function bodies(chunk: Buffer): number {
+  let count = 0
+  const decoder = new Decoder({
+    onHeader: () => true,
+    onBody: (piece, last) => {
+      if (last && piece.length === 64) count++
+      return true
+    }
+  })
+  decoder.push(chunk)
+  return count
 }

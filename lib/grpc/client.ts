@@ -22,6 +22,7 @@ import {
   type ServiceDescriptor
 } from './service.js'
 import { fromServiceError } from './status.js'
+import { callUnary } from './unary-call.js'
 
 /** What one call may be given besides its request. */
 export interface CallOptions {
@@ -88,8 +89,9 @@ export function createClient<S extends ServiceDescriptor>(
     channelOverride: channel,
     interceptors: [...interceptors]
   })
+  const direct = interceptors.length === 0 ? channel : undefined
   const methods = Object.entries(service.methods).map(([name, descriptor]) => {
-    const call = callerOf(client, methodDefinition(name, descriptor))
+    const call = callerOf(client, methodDefinition(name, descriptor), direct)
     return [name, (request: never, own: CallOptions = {}) => call(request, { ...defaults, ...own })]
   })
   return Object.freeze(Object.fromEntries(methods)) as Client<S>
@@ -99,15 +101,28 @@ type Method = MethodDefinition<unknown, unknown>
 type Items = Iterable<unknown> | AsyncIterable<unknown>
 type Caller = (request: never, options: CallOptions) => Promise<unknown> | AsyncIterable<unknown>
 
-function callerOf(client: GrpcClient, method: Method): Caller {
+/** @param direct the channel, where no interceptor is to see the calls */
+function callerOf(client: GrpcClient, method: Method, direct: ChannelInterface | undefined): Caller {
   if (method.requestStream) {
     return method.responseStream
       ? (requests, options) => exchange(client, method, requests, options)
       : (requests, options) => upload(client, method, requests, options)
   }
-  return method.responseStream
-    ? (request, options) => download(client, method, request, options)
-    : (request, options) => unary(client, method, request, options)
+  if (method.responseStream) return (request, options) => download(client, method, request, options)
+  return direct === undefined
+    ? (request, options) => unary(client, method, request, options)
+    : (request, options) => unaryDirect(direct, method, request, options)
+}
+
+async function unaryDirect(
+  channel: ChannelInterface,
+  method: Method,
+  request: unknown,
+  options: CallOptions
+): Promise<unknown> {
+  const { metadata, deadline } = prepare(method, options)
+  const { signal, onHeader, onTrailer } = options
+  return callUnary(channel, { method, request, metadata, deadline, signal, onHeader, onTrailer })
 }
 
 function unary(client: GrpcClient, method: Method, request: unknown, options: CallOptions): Promise<unknown> {
@@ -227,20 +242,22 @@ const longestTimeoutMs = 2_147_483_000
 
 function prepare(method: Method, options: CallOptions) {
   options.signal?.throwIfAborted()
-  const { timeoutMs = Infinity, deadline = Infinity } = options
+  const { timeoutMs = Infinity, deadline: moment = Infinity } = options
   const now = Date.now()
-  const end = Math.min(now + checkDuration('timeoutMs', timeoutMs), Number(deadline))
+  const end = Math.min(now + checkDuration('timeoutMs', timeoutMs), Number(moment))
   if (Number.isNaN(end)) {
-    throw new PluginError('ERR_CONFIG_INVALID', `deadline is ${String(deadline)}, not a moment`, {
+    throw new PluginError('ERR_CONFIG_INVALID', `deadline is ${String(moment)}, not a moment`, {
       hint: 'Give deadline as a valid Date or as milliseconds since the epoch.'
     })
   }
+  const deadline = end - now > longestTimeoutMs ? Infinity : end
   return {
     path: method.path,
     encode: method.requestSerialize,
     decode: method.responseDeserialize,
     metadata: toMetadata(options.metadata),
-    limits: end - now > longestTimeoutMs ? {} : { deadline: end }
+    deadline,
+    limits: { deadline }
   }
 }
 

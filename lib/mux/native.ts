@@ -208,14 +208,8 @@ class Entry implements SubstreamPort, Flow {
     )
   }
 
-  credited(): void {
-    this.onCredit?.()
-  }
-
   timedOut(what: string): void {
-    this.substream.destroy(
-      new PluginError('ERR_STREAM_TIMEOUT', `substream ${this.id || 'that was opened'} ${what}`)
-    )
+    this.substream.destroy(new PluginError('ERR_STREAM_TIMEOUT', `substream ${this.id} ${what}`))
   }
 }
 
@@ -265,7 +259,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
         return entry.substream
       },
       get live() {
-        return entries.size
+        return entries.size + held.size
       },
       get liveOwn() {
         return entries.size - livePeer + held.size
@@ -435,7 +429,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
         if (length > 0) {
           entry.sendWindow += length
           if (entry.sendWindow > maxUint32) return violate(`the window of substream ${id} exceeds 32 bits`)
-          entry.credited()
+          entry.onCredit?.()
         }
       } else if (payload > 0) {
         entry.receiveWindow -= payload

@@ -60,9 +60,11 @@ t.test('the better of the rows without this project counts, and no row but those
   t.end()
 })
 
-t.test('the sentence names the worst row of each figure, the worst first', (t) => {
+t.test('the sentence names the best row of each figure, where that loses too', (t) => {
   const losses = findLosses(reportOf('rate', { 'per-dial': [10], 'stream-a': [5], 'stream-b': [4] }))
-  t.equal(formatLosses(losses), 'Where we lose: dial (stream-b: 0.4x the throughput of per-dial).')
-  t.equal(formatLosses([]), 'Where we lose: nowhere in what was measured.')
+  t.equal(formatLosses(losses), 'Where we lose: dial (stream-a: 0.5x the throughput of per-dial).')
+  const other = findLosses(reportOf('rate', { 'per-dial': [10], 'stream-a': [11], 'stream-b': [4] }))
+  t.match(other, [{ row: 'stream-b', everyRow: false }])
+  for (const none of [other, []]) t.equal(formatLosses(none), 'Where we lose: nowhere in what was measured.')
   t.end()
 })

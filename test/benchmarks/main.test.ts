@@ -69,7 +69,7 @@ t.test('a run writes what docs/benchmarks.md describes', async (t) => {
   t.ok(Date.parse(report.date) > 0)
   t.match(report.machine, { cpu: String, cores: Number, memoryBytes: Number, system: String })
   t.match(report.versions, { node: process.versions.node, muxplug: String, '@grpc/grpc-js': String })
-  t.same(report.options, { rounds: 1, warmUpMs: 25, durationMs: 50 })
+  t.same(report.options, { rounds: 1, warmUpMs: 100, durationMs: 50 })
   t.same(report.missing, [
     { case: 'dial', row: 'raw-socketpair', reason: 'it has no broker IDs: one service at each end' }
   ])

@@ -24,7 +24,8 @@ const quick = (name: string, more: Partial<Row> = {}): Row =>
 async function runOf(
   rows: readonly Row[],
   rounds: Arguments['rounds'],
-  names: readonly string[] = ['unary-64B']
+  names: readonly string[] = ['unary-64B'],
+  rowsNamed = true
 ): Promise<{ readonly outcome: Outcome; readonly shown: string[] }> {
   const shown: string[] = []
   const progress = {
@@ -32,7 +33,7 @@ async function runOf(
     clear() {}
   }
   const chosen = cases.filter(({ name }) => names.includes(name))
-  const args = { cases: chosen, rows, timing, rounds, json: undefined }
+  const args = { cases: chosen, rows, rowsNamed, timing, rounds, json: undefined }
   return { outcome: await run(args, progress, new AbortController().signal), shown }
 }
 
@@ -95,3 +96,16 @@ t.test('a host that leaves children behind is waited for no longer than itself',
   )
   t.same(outcome.measurements, [{ round: 0, case: 'unary-64B', row: 'a', metrics: {} }])
 })
+
+t.test(
+  'a row much like another is measured in the cases of a quick run alone, unless it is named',
+  async (t) => {
+    const rows = [quick('a'), { ...quick('b'), brief: true }]
+    const names = ['unary-64B', 'idle']
+    const all = await runOf(rows, { t: 'exact', count: 1 }, names, false)
+    t.same(all.shown, ['0/3 unary-64B a', '1/3 unary-64B b', '2/3 idle a'])
+    t.match(all.outcome.missing, [{ case: 'idle', row: 'b', reason: /unless --rows names it/ }])
+    const named = await runOf(rows, { t: 'exact', count: 1 }, names)
+    t.equal(named.shown.length, 4)
+  }
+)
