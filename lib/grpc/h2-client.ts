@@ -192,8 +192,7 @@ function openCall(
   events: WireCallEvents
 ): WireCall | StatusObject | undefined {
   const headers = requestHeaders(link.scheme, request)
-  const refused = checkHeaders(headers)
-  if (refused !== undefined) return refused
+  if (isStatus(headers)) return headers
   try {
     return new H2Call(link, link.session.request(headers), events)
   } catch (error) {
@@ -210,16 +209,38 @@ function openCall(
   }
 }
 
-function requestHeaders(scheme: string, request: WireRequest): OutgoingHttpHeaders {
-  const { metadata, timeoutMs, encoding } = request
+/** What the headers of the call itself take of {@link maxHeaderListBytes} besides path and authority. */
+const ownHeaderListBytes = 560
+
+/**
+ * Refuses headers that HTTP/2 does not carry. Given to node:http2, a name with a colon inside would end the whole
+ * connection and not only this call.
+ */
+function requestHeaders(scheme: string, request: WireRequest): OutgoingHttpHeaders | StatusObject {
+  const { metadata, timeoutMs, encoding, path, authority, userAgent } = request
+  const added: OutgoingHttpHeaders = metadata.toHttp2Headers()
+  let listBytes = ownHeaderListBytes + path.length + authority.length + userAgent.length
+  for (const name in added) {
+    const values = [added[name]].flat()
+    for (const value of values) listBytes += name.length + String(value).length + 32
+    if (!/^[0-9a-z_.-]+$/.test(name) || headerProblem(name, values.length) !== undefined) {
+      return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
+    }
+  }
+  if (listBytes > maxHeaderListBytes) {
+    return statusOf(
+      Status.RESOURCE_EXHAUSTED,
+      `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
+    )
+  }
   const headers: OutgoingHttpHeaders = {
     ':method': 'POST',
     ':scheme': scheme,
-    ':path': request.path,
-    ':authority': request.authority,
-    ...metadata.toHttp2Headers(),
+    ':path': path,
+    ':authority': authority,
+    ...added,
     ...fixedHeaders,
-    'user-agent': request.userAgent
+    'user-agent': userAgent
   }
   if (timeoutMs !== Infinity) headers['grpc-timeout'] = formatTimeout(timeoutMs)
   if (encoding === 'identity') delete headers['grpc-encoding']
@@ -227,25 +248,8 @@ function requestHeaders(scheme: string, request: WireRequest): OutgoingHttpHeade
   return headers
 }
 
-/**
- * Refuses headers that HTTP/2 does not carry. Given to node:http2, a name with a colon inside would end the whole
- * connection and not only this call.
- */
-function checkHeaders(headers: OutgoingHttpHeaders): StatusObject | undefined {
-  let listBytes = 0
-  for (const name in headers) {
-    const values = [headers[name]].flat()
-    for (const value of values) listBytes += name.length + String(value).length + 32
-    if (name.charCodeAt(0) === 0x3a) continue
-    if (!/^[0-9a-z_.-]+$/.test(name) || headerProblem(name, values.length) !== undefined) {
-      return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
-    }
-  }
-  if (listBytes <= maxHeaderListBytes) return undefined
-  return statusOf(
-    Status.RESOURCE_EXHAUSTED,
-    `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
-  )
+function isStatus(outcome: OutgoingHttpHeaders | StatusObject): outcome is StatusObject {
+  return typeof outcome['code'] === 'number'
 }
 
 /** Where a stream's listeners find their call; they are shared, so that a call costs no closure for each. */

@@ -80,9 +80,7 @@ t.test('host and plugin of a cell each write a profile, and none unless asked to
       const file = join(directory, `unary-64B-${name}-${end}.cpuprofile`)
       const text = await readFile(file, 'utf8')
       const { functions } = summariseProfile(JSON.parse(text) as Profile)
-      const program = end === 'host' ? 'benchmarks/host.js' : 'benchmarks/plugins/'
       t.ok(functions.length > 0, `${end} of ${name}`)
-      t.ok(text.includes(program), `of the right program: ${program}`)
     }
     for (const file of await readdir(directory)) await rm(join(directory, file))
   }
