@@ -8,36 +8,45 @@ export type RefHandle = Pick<EventEmitter, 'once'> & {
 
 /** Handles that keep the process running together, or not at all. */
 export interface RefGroup {
-  /** Takes a handle that is still open; it is as the group is from now on, until its `close`. */
+  /** Takes a handle that is still open; it counts with the group from now on, until its `close`. */
   add(handle: RefHandle): void
-  /** Every handle keeps the process running, as at the beginning. */
+  /** The group keeps the process running for as long as it has a handle, as at the beginning. */
   ref(): void
-  /** None does. */
+  /** It does not. */
   unref(): void
 }
 
-/** A group without handles, which keeps the process running. */
+/** The longest that a timer of Node runs, some 25 days; it does nothing, and begins again. */
+const longestTimerMs = 2 ** 31 - 1
+
+/**
+ * A group without handles, which keeps the process running once it has one. A timer does so for all of them: a call begins
+ * and ends by `ref()` and `unref()`, which must not cost more where there are a thousand handles.
+ */
 export function createRefGroup(): RefGroup {
   const handles = new Set<RefHandle>()
   let holding = true
-
-  function apply(handle: RefHandle): void {
-    if (holding) handle.ref()
-    else handle.unref()
-  }
+  let holder: NodeJS.Timeout | undefined
 
   function hold(wanted: boolean): void {
-    if (holding === wanted) return
     holding = wanted
-    handles.forEach(apply)
+    if (holding) holder?.ref()
+    else holder?.unref()
   }
 
   return {
     add(handle) {
-      apply(handle)
+      handle.unref()
       if (handles.has(handle)) return
       handles.add(handle)
-      handle.once('close', () => handles.delete(handle))
+      holder ??= setInterval(() => {}, longestTimerMs)
+      hold(holding)
+      handle.once('close', () => {
+        handles.delete(handle)
+        if (handles.size > 0) return
+        clearInterval(holder)
+        holder = undefined
+      })
     },
     ref: () => hold(true),
     unref: () => hold(false)

@@ -50,7 +50,7 @@ const responseBytes = 314_159
  * What a grpc-js client may expect of any channel: the gRPC interoperability cases that need no special environment,
  * and cases from grpc-js's own tests. The same expectations hold for grpc-js's own channel.
  *
- * Cases that are about numbers run with `mass` times theirs: most of it where plugins live, on a substream.
+ * Cases that are about numbers run with `mass` times theirs: a fifth where plugins live, on a substream.
  */
 export function channelContract(t: Test, connectServer: ConnectServer, { mass = 1 } = {}): void {
   async function connect(t: Test, handlers: UntypedServiceImplementation = {}, options: ConnectOptions = {}) {

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
 import { createNativeMuxer } from '../../lib/mux/native.js'
 import { soak } from './soak.js'
 import type { Duplex } from 'node:stream'
@@ -10,16 +9,11 @@ function soakBriefly(create: CreateMuxer): Promise<SoakReport> {
   return soak({ create, substreams: 3000, bytes: 16 * 1024 * 1024, warmUpSubstreams: 3000 })
 }
 
-for (const [name, create] of [
-  ['native', createNativeMuxer],
-  ['libp2p', createLibp2pMuxer]
-] as const) {
-  void t.test(`${name} leaves nothing behind`, async (t) => {
-    const { problems, figures } = await soakBriefly(create)
-    t.same(problems, [])
-    t.equal(figures['MiB'], 16)
-  })
-}
+void t.test('the native engine leaves nothing behind', async (t) => {
+  const { problems, figures } = await soakBriefly(createNativeMuxer)
+  t.same(problems, [])
+  t.equal(figures['MiB'], 16)
+})
 
 void t.test('an engine that keeps its substreams is found out', async (t) => {
   const kept: Duplex[] = []

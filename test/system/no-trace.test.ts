@@ -88,53 +88,51 @@ t.test(
     const names = Array.from({ length: 5000 }, (_, index) => `entry-${String(index).padStart(4, '0')}`)
     await Promise.all(names.map((name) => writeFile(join(listed, name), '')))
 
-    for (const [what, TMPDIR] of [
-      ['an empty TMPDIR', temporary],
-      ['a TMPDIR that does not exist', join(dir, 'nowhere')]
+    for (const [what, stream, TMPDIR] of [
+      ['an empty TMPDIR', 'fd', temporary],
+      ['a TMPDIR that does not exist', 'stdio', join(dir, 'nowhere')]
     ] as const) {
-      for (const stream of ['fd', 'stdio']) {
-        await t.test(`${what}, stream ${stream}`, async (t) => {
-          const changes: string[] = []
-          const watchers = [temporary, working, listed, dir].map((path) =>
-            watch(path, (event, name) => changes.push(`${event} ${path}/${name}`))
-          )
-          t.teardown(() => watchers.forEach((watcher) => watcher.close()))
-          const { NODE_OPTIONS: _loaders, ...env } = process.env
-          const child = startCli(['--stream', stream, '--log-format', 'json', listed], {
-            cwd: working,
-            env: { ...env, TMPDIR }
-          })
-          const closed = once(child, 'close')
-          const stdout = text(child.stdout!)
-          const host = child.pid!
-          // The host is stopped once its log holds more than a pipe does; until then, look again and again.
-          let samples = 0
-          let plugin: number | undefined
-          const before = { blocked: 0, at: -1 }
-          while (before.blocked < 20) {
-            await new Promise((resolve) => setTimeout(resolve, 5))
-            plugin ??= children(host)[0]
-            for (const pid of [host, plugin]) {
-              if (pid === undefined) continue
-              const { listening, writableFiles } = openFiles(pid)
-              if (listening.length > 0 || writableFiles.length > 0) t.same({ listening, writableFiles }, {})
-              samples += 1
-            }
-            const written = Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${host}/io`, 'utf8'))![1])
-            before.blocked = plugin !== undefined && written === before.at ? before.blocked + 1 : 0
-            before.at = written
-          }
-          t.ok(samples > 20)
-          t.ok(plugin !== undefined)
-          child.stderr!.resume()
-          const [code] = (await closed) as [number]
-          t.equal(code, 0)
-          t.equal((await stdout).trimEnd().split('\n').length, names.length)
-          t.same(changes, [], 'nothing was created, changed or removed')
-          t.same(await readdir(temporary), [])
-          t.same(await readdir(working), [])
+      await t.test(`${what}, stream ${stream}`, async (t) => {
+        const changes: string[] = []
+        const watchers = [temporary, working, listed, dir].map((path) =>
+          watch(path, (event, name) => changes.push(`${event} ${path}/${name}`))
+        )
+        t.teardown(() => watchers.forEach((watcher) => watcher.close()))
+        const { NODE_OPTIONS: _loaders, ...env } = process.env
+        const child = startCli(['--stream', stream, '--log-format', 'json', listed], {
+          cwd: working,
+          env: { ...env, TMPDIR }
         })
-      }
+        const closed = once(child, 'close')
+        const stdout = text(child.stdout!)
+        const host = child.pid!
+        // The host is stopped once its log holds more than a pipe does; until then, look again and again.
+        let samples = 0
+        let plugin: number | undefined
+        const before = { blocked: 0, at: -1 }
+        while (before.blocked < 20) {
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          plugin ??= children(host)[0]
+          for (const pid of [host, plugin]) {
+            if (pid === undefined) continue
+            const { listening, writableFiles } = openFiles(pid)
+            if (listening.length > 0 || writableFiles.length > 0) t.same({ listening, writableFiles }, {})
+            samples += 1
+          }
+          const written = Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${host}/io`, 'utf8'))![1])
+          before.blocked = plugin !== undefined && written === before.at ? before.blocked + 1 : 0
+          before.at = written
+        }
+        t.ok(samples > 20)
+        t.ok(plugin !== undefined)
+        child.stderr!.resume()
+        const [code] = (await closed) as [number]
+        t.equal(code, 0)
+        t.equal((await stdout).trimEnd().split('\n').length, names.length)
+        t.same(changes, [], 'nothing was created, changed or removed')
+        t.same(await readdir(temporary), [])
+        t.same(await readdir(working), [])
+      })
     }
     t.ok((await readdir(packageRoot)).includes('package.json'))
   }
