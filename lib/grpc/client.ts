@@ -22,7 +22,7 @@ import {
   type ServiceDescriptor
 } from './service.js'
 import { fromServiceError } from './status.js'
-import { callUnary } from './unary-call.js'
+import { begin, callUnary } from './unary-call.js'
 
 /** What one call may be given besides its request. */
 export interface CallOptions {
@@ -258,14 +258,5 @@ function prepare(method: Method, options: CallOptions) {
     metadata: toMetadata(options.metadata),
     deadline,
     limits: { deadline }
-  }
-}
-
-/** A channel that was closed may throw at once. */
-function begin<T>(start: () => T): T {
-  try {
-    return start()
-  } catch (error) {
-    throw fromServiceError(error)
   }
 }

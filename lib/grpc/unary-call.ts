@@ -54,7 +54,7 @@ class UnaryCall implements InterceptingListener {
     this.#request = request
     this.#resolve = resolve
     this.#reject = reject
-    this.#call = startable(() =>
+    this.#call = begin(() =>
       channel.createCall(request.method.path, request.deadline, undefined, null, undefined)
     )
   }
@@ -62,7 +62,7 @@ class UnaryCall implements InterceptingListener {
   start(): void {
     const call = this.#call
     const { method, metadata, request, signal } = this.#request
-    startable(() => call.start(metadata, this))
+    begin(() => call.start(metadata, this))
     call.startRead()
     let bytes: Buffer | undefined
     try {
@@ -142,7 +142,7 @@ class UnaryCall implements InterceptingListener {
 }
 
 /** A channel that was closed may throw at once. */
-function startable<T>(start: () => T): T {
+export function begin<T>(start: () => T): T {
   try {
     return start()
   } catch (error) {

@@ -31,7 +31,7 @@ const peerEndTimeoutMs = 1000
 type State = 'open' | 'closing' | 'over'
 
 /** What an engine does for its session. */
-export interface Engine {
+export interface EngineHooks {
   /** Opens a substream; that it may be opened has been checked. */
   open(): Substream
   /** Substreams that are live: not yet finished both ways, not reset. `liveOwn` counts those opened here. */
@@ -75,7 +75,7 @@ export interface Session {
 export function createSession(
   stream: Duplex,
   options: MuxerOptions & { readonly maxSubstreams: number },
-  engine: Engine
+  engine: EngineHooks
 ): Session {
   const {
     onSubstream,
