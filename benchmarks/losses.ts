@@ -1,18 +1,12 @@
 import type { Metric } from './measure.js'
-import { type Measurement, type Report, type Result, compare, metricNames } from './results.js'
+import { type Measurement, type Ratio, type Report, type Result, compare, metricNames } from './results.js'
 import { baseline } from './rows.js'
 
-/** A metric in which one of this project's rows on one stream is worse than gRPC without this project. */
-export interface Loss {
-  readonly case: string
-  readonly row: string
-  readonly metric: Metric
-  /** The row that is better: the one that is better by most. */
-  readonly vs: string
-  /** As a multiple of `vs`, the median of the rounds, with the range. */
-  readonly ratio: number
-  readonly low: number
-  readonly high: number
+/**
+ * A metric in which one of this project's rows on one stream is worse than gRPC without this project: the ratio is that
+ * to the row which is better by most.
+ */
+export interface Loss extends Ratio {
   /** How many times worse, above 1 whichever way the metric counts. */
   readonly factor: number
   /** Whether every row of this project on one stream loses here: no choice of another one helps. */

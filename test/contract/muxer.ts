@@ -1,14 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { EventEmitter, once } from 'node:events'
+import { once } from 'node:events'
 import { connect, createServer } from 'node:http2'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { isPluginError, PluginError } from '../../lib/errors.js'
+import { startSide } from '../helpers/muxer-side.js'
 import { createPair } from '../helpers/pair.js'
 import type { ClientHttp2Session } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
-import type { CreateMuxer, Muxer, MuxerOptions } from '../../lib/mux/muxer.js'
+import type { CreateMuxer, MuxerOptions } from '../../lib/mux/muxer.js'
+import type { MuxerSide } from '../helpers/muxer-side.js'
 import type { PairOptions } from '../helpers/pair.js'
 
 const windowBytes = 256 * 1024
@@ -23,13 +25,6 @@ export interface MuxerContract {
   readonly mass?: number
 }
 
-/** A session's end, and the substreams it was told of, in order. */
-interface Side {
-  readonly muxer: Muxer
-  readonly stream: Duplex
-  accept(): Promise<Duplex>
-}
-
 type SideOptions = Partial<Omit<MuxerOptions, 'role'>>
 
 /** Holds a pair of engines to what `Muxer` promises. Every engine, and every mix of two, must pass. */
@@ -39,7 +34,7 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
   const join = async (
     t: Test,
     options: { pair?: PairOptions; client?: SideOptions; server?: SideOptions } = {}
-  ): Promise<{ client: Side; server: Side }> => {
+  ): Promise<{ client: MuxerSide; server: MuxerSide }> => {
     const [one, other] = await streams(options.pair)
     const client = startSide(contract.client, one, 'client', options.client)
     const server = startSide(contract.server, other, 'server', options.server)
@@ -55,7 +50,7 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
   const bothWays = (
     t: Test,
     title: string,
-    body: (t: Test, opener: Side, acceptor: Side) => Promise<void>
+    body: (t: Test, opener: MuxerSide, acceptor: MuxerSide) => Promise<void>
   ): void => {
     for (const role of ['client', 'server'] as const) {
       void t.test(`${title} (opened by the ${role})`, async (t) => {
@@ -646,7 +641,11 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
   /**
    * Bytes to the other end and back on a substream of their own: all that was on its way before has arrived.
    */
-  async function roundTrip(from: Side, to: Side, answeredBy?: (substream: Duplex) => void): Promise<void> {
+  async function roundTrip(
+    from: MuxerSide,
+    to: MuxerSide,
+    answeredBy?: (substream: Duplex) => void
+  ): Promise<void> {
     const near = from.muxer.open()
     near.end('?')
     if (answeredBy === undefined) {
@@ -658,36 +657,6 @@ export function muxerContract(t: Test, name: string, contract: MuxerContract): v
       await readAll(near)
     }
     await closeOf(near)
-  }
-}
-
-function startSide(
-  create: CreateMuxer,
-  stream: Duplex,
-  role: 'client' | 'server',
-  options: SideOptions = {}
-): Side {
-  const accepted: Duplex[] = []
-  const arrivals = new EventEmitter()
-  const keep = (substream: Duplex): void => {
-    accepted.push(substream)
-    arrivals.emit('substream')
-  }
-  const { onSubstream = keep, ...rest } = options
-  // A test that is over ends its session under its substreams.
-  const listened = (substream: Duplex): Duplex => substream.on('error', () => {})
-  const muxer = create(stream, {
-    role,
-    onSubstream: (substream) => onSubstream(listened(substream)),
-    ...rest
-  })
-  return {
-    muxer: { ...muxer, open: () => listened(muxer.open()) },
-    stream,
-    accept: async () => {
-      while (accepted.length === 0) await once(arrivals, 'substream')
-      return accepted.shift() as Duplex
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import '../helpers/plain-children.js'
 // Every engine against hashicorp/yamux itself, in both roles. What the scenarios are is in go/yamux-peer.
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { EventEmitter, once } from 'node:events'
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Duplex, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -11,6 +11,7 @@ import t, { type Test } from 'tap'
 import { engines, loadEngine } from '../../lib/mux/engines.js'
 import { initialWindowBytes } from '../../lib/mux/frame.js'
 import type { CreateMuxer, Muxer, MuxerOptions } from '../../lib/mux/muxer.js'
+import { startSide } from '../helpers/muxer-side.js'
 import { goProgram } from './programs.js'
 
 const mebibyte = 1024 * 1024
@@ -106,21 +107,7 @@ async function startPeer(
   const lines = createInterface(stdout)
   lines.on('line', (line) => reports.push(JSON.parse(line) as Record<string, unknown>))
 
-  const arrived: Duplex[] = []
-  const arrivals = new EventEmitter()
-  const keep = (substream: Duplex): void => {
-    arrived.push(substream)
-    arrivals.emit('substream')
-  }
-  const { onSubstream = keep, ...rest } = options
-  // A test that has failed ends the session under its substreams.
-  const listened = (substream: Duplex): Duplex => substream.on('error', () => {})
-  const started = createMuxer(stream, {
-    role,
-    onSubstream: (substream) => onSubstream(listened(substream)),
-    ...rest
-  })
-  const muxer: Muxer = { ...started, open: () => listened(started.open()) }
+  const { muxer, accept } = startSide(createMuxer, stream, role, options)
   t.teardown(async () => {
     muxer.abort(new Error('the test is over'))
     child.kill('SIGKILL')
@@ -135,10 +122,7 @@ async function startPeer(
   }
   return {
     muxer,
-    accept: async () => {
-      while (arrived.length === 0) await Promise.race([once(arrivals, 'substream'), gone])
-      return arrived.shift() as Duplex
-    },
+    accept: () => Promise.race([accept(), gone]),
     said: async (name) => {
       for (;;) {
         const index = reports.findIndex((report) => name in report)

@@ -56,6 +56,16 @@ func write(to io.Writer, bytes int) (transfer, error) {
 	return transferred(sent, digest), err
 }
 
+// writeAll sends so many bytes, ends the stream and says what was sent. What it writes to may count on the way to the stream.
+func writeAll(p *peer, to io.Writer, stream io.Closer, bytes int) error {
+	sent, err := write(to, bytes)
+	if err = errors.Join(err, stream.Close()); err != nil {
+		return err
+	}
+	p.say("sent", sent)
+	return nil
+}
+
 // read takes all until the end.
 func read(from io.Reader) (transfer, error) {
 	digest := sha256.New()
@@ -150,12 +160,7 @@ func flood(p *peer) error {
 			p.say("written", written.bytes.Load())
 		}
 	}()
-	sent, err := write(written, bytes)
-	if err = errors.Join(err, stream.Close()); err != nil {
-		return err
-	}
-	p.say("sent", sent)
-	return nil
+	return writeAll(p, written, stream, bytes)
 }
 
 // sink accepts a stream and reads it when told to. Other streams are echoed meanwhile.
@@ -269,11 +274,9 @@ func finishLast(p *peer) error {
 		if _, err := read(stream); err != nil {
 			return err
 		}
-		sent, err := write(stream, bytes)
-		if err = errors.Join(err, stream.Close()); err != nil {
+		if err := writeAll(p, stream, stream, bytes); err != nil {
 			return err
 		}
-		p.say("sent", sent)
 	}
 	return nil
 }
