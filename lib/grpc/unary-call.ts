@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events'
 import {
-  Metadata,
   status as Status,
   type ChannelInterface,
   type InterceptingListener,
+  type Metadata,
   type MethodDefinition,
   type StatusObject
 } from '@grpc/grpc-js'
@@ -41,8 +41,6 @@ class UnaryCall implements InterceptingListener {
   readonly #resolve: (response: unknown) => void
   readonly #reject: (reason: unknown) => void
   #response: { readonly message: unknown } | undefined
-  /** Why the response cannot be used; the status that comes of it is grpc-js's. */
-  #unreadable: StatusObject | undefined
   #onAbort: (() => void) | undefined
 
   constructor(
@@ -91,15 +89,12 @@ class UnaryCall implements InterceptingListener {
     try {
       this.#response = { message: this.#request.method.responseDeserialize(bytes) }
     } catch (error) {
-      const details = `Response message parsing error: ${messageOf(error)}`
-      this.#unreadable = { code: Status.INTERNAL, details, metadata: new Metadata() }
-      this.#call.cancelWithStatus(Status.INTERNAL, details)
+      this.#call.cancelWithStatus(Status.INTERNAL, `Response message parsing error: ${messageOf(error)}`)
     }
   }
 
-  onReceiveStatus(received: StatusObject): void {
+  onReceiveStatus(status: StatusObject): void {
     this.#letGo()
-    const status = this.#unreadable ?? received
     this.#tell(this.#request.onTrailer, status.metadata)
     if (status.code !== Status.OK) {
       this.#rejectWith(status)
