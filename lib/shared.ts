@@ -15,6 +15,6 @@ export {
   implement
 } from './grpc/handler.js'
 export { callError } from './grpc/status.js'
-export { Metadata, status } from '@grpc/grpc-js'
+export { Metadata, Status as status } from './grpc/grpc-js.js'
 export type { Wire } from './grpc/wire.js'
 export type { Engine } from './mux/engines.js'

@@ -29,6 +29,11 @@ export function refused(id: number, refusal: Refusal, acceptTimeoutMs: number): 
         id,
         hint: 'Stop dialling once the host has begun to close the plugin.'
       })
+    case 'ended':
+      return new PluginError('ERR_STREAM_CLOSED', `broker ID ${id}: the other side has closed the service`, {
+        id,
+        hint: 'The side that serves owns a service and may end it: ask for it again, or do without.'
+      })
     case 'unsupported':
       return new PluginError(
         'ERR_BROKER_REFUSED',

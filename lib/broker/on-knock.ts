@@ -10,7 +10,7 @@ import { brokerClosed, checkId, linkEnded, noMainServer } from './errors.js'
 import { createKnockAcceptor } from './knock-acceptor.js'
 import { type KnockHalf, createKnockDialler, mainId } from './knock-dialler.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
-import { createRendezvous } from './rendezvous.js'
+import { createRendezvous, watchClose } from './rendezvous.js'
 import type { ConnectionListener, Route } from './route.js'
 
 export interface KnockRoute extends Route {
@@ -73,7 +73,8 @@ export function createKnockRoute(options: KnockRouteOptions): KnockRoute {
   const main = createRendezvous({
     timeoutMs: timerMs(acceptTimeoutMs),
     maxWaiting: maxWaitingDials,
-    admit: (connection) => connection.off('error', ignore),
+    admit: (connection: Duplex, listener: ConnectionListener) => listener(connection.off('error', ignore)),
+    watch: watchClose,
     refuse: (connection, refusal) => {
       logger.warn({ brokerId: mainId, refusal }, 'a stream for the main server was reset')
       connection.destroy()

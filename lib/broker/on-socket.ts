@@ -9,7 +9,7 @@ import { createAddressBook } from './address-book.js'
 import type { ConnInfo, ControlLink } from './control.js'
 import { brokerClosed, checkId, idTaken, linkEnded, noMainServer, refused } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
-import { createRendezvous } from './rendezvous.js'
+import { createRendezvous, watchClose } from './rendezvous.js'
 import type { Acceptance, ConnectionListener, Route } from './route.js'
 
 export interface SocketRouteOptions extends BrokerOptions {
@@ -92,7 +92,8 @@ export function createSocketRoute(options: SocketRouteOptions): SocketRoute {
   const arrivals = createRendezvous({
     timeoutMs: acceptTimeoutMs,
     maxWaiting: maxWaitingDials,
-    admit: (connection) => connection.off('error', ignore),
+    admit: (connection: Duplex, listener: ConnectionListener) => listener(connection.off('error', ignore)),
+    watch: watchClose,
     refuse(connection, refusal) {
       logger.debug({ brokerId: 0, refusal }, 'connection refused')
       connection.destroy()

@@ -1,8 +1,10 @@
 import type { Duplex } from 'node:stream'
 import type { PluginError } from '../errors.js'
 import { type Logger, silentLogger } from '../log.js'
+import { createExpiry } from '../mux/expiry.js'
 import type { Muxer } from '../mux/muxer.js'
-import { timerMs } from '../signal.js'
+import type { Receiver, SubstreamPort } from '../mux/port.js'
+import { Substream } from '../mux/substream.js'
 import { badAnswer, brokerClosed, checkId, noAnswer, refused } from './errors.js'
 import { type BrokerOptions, resolveBrokerOptions } from './options.js'
 import {
@@ -15,45 +17,72 @@ import {
   preambleBytes
 } from './preamble.js'
 import { createRendezvous } from './rendezvous.js'
-import type { Route } from './route.js'
+import type { CallListener, CallRoute, ConnectionListener, Route } from './route.js'
 
 /** How long a refused substream may linger for its answer to be read before it is reset. */
 const refusalMs = 1000
 
+/** IDs of closed services that are remembered, so that who still dials them is told at once. */
+const maxEndedIds = 4096
+
 export interface StreamRoute extends Route {
-  /** Takes a substream that the peer opened: give this to the muxer as `onSubstream`. */
-  receive(substream: Duplex): void
+  /** Takes a substream that the peer opened: give this to the muxer as `receiverOf`. */
+  receiverOf(port: SubstreamPort): Receiver
   dial(id: number): Duplex
+  calls(id: number): CallRoute
 }
 
 /**
  * Broker IDs on the substreams of one session: a dial opens a substream and names the ID in its preamble, so any
  * number of dials may be under way, in any order.
- * @param muxer may be given late, because it wants `receive` when it is made
+ * @param muxer may be given late, because it wants `receiverOf` when it is made
  */
 export function createStreamRoute(
-  muxer: () => Pick<Muxer, 'open'>,
+  muxer: () => Pick<Muxer, 'open' | 'openRaw' | 'over'>,
   options: BrokerOptions & { readonly logger?: Logger } = {}
 ): StreamRoute {
   const { acceptTimeoutMs, maxWaitingDials } = resolveBrokerOptions(options)
   const logger = options.logger ?? silentLogger
-  const unnamed = new Set<Duplex>()
   let closed = false
 
-  const rendezvous = createRendezvous({
+  /** Substreams of the peer whose preamble is not whole. */
+  const unnamed = new Set<Arrival>()
+  const naming = createExpiry<Arrival>(acceptTimeoutMs, (arrival) => arrival.destroy())
+  const refusing = createExpiry<Arrival>(refusalMs, (arrival) => arrival.destroy())
+
+  const rendezvous = createRendezvous<Arrival, Listeners>({
     timeoutMs: acceptTimeoutMs,
     maxWaiting: maxWaitingDials,
-    admit: (connection) => {
-      connection.off('error', ignore)
-      writeFirst(connection, Buffer.of(answers.accepted))
+    maxEnded: maxEndedIds,
+    admit: (arrival, listeners) => {
+      if (!arrival.admit(listeners)) refuse(arrival, 'unsupported')
     },
-    refuse
+    refuse,
+    watch: (arrival, forget) => {
+      arrival.onGone = forget
+      return () => {
+        arrival.onGone = undefined
+      }
+    }
   })
 
+  const gate: Gate = {
+    named: (arrival) => {
+      unnamed.delete(arrival)
+      naming.delete(arrival)
+      if (arrival.kind === undefined) refuse(arrival, 'unsupported')
+      else rendezvous.arrive(arrival.id, arrival)
+    },
+    gone: (arrival) => {
+      if (unnamed.delete(arrival)) naming.delete(arrival)
+      refusing.delete(arrival)
+    }
+  }
+
   return {
-    accept(id, onConnection) {
+    accept(id, onConnection, onCall) {
       checkId(id)
-      const acceptance = rendezvous.accept(id, onConnection)
+      const acceptance = rendezvous.accept(id, { onConnection, onCall })
       logger.trace({ brokerId: id }, 'broker ID accepted')
       return acceptance
     },
@@ -64,42 +93,38 @@ export function createStreamRoute(
       const kind: Kind = 'h2'
       const substream = muxer().open()
       writeFirst(substream, encodePreamble(kind, id))
-      takeAnswer(substream, (byte) => {
-        if (byte === undefined) return noAnswer(id)
-        const answer = decodeAnswer(byte)
-        if (answer === undefined) return badAnswer(id, byte)
-        return answer === 'accepted' ? undefined : refused(id, answer, acceptTimeoutMs)
-      })
+      takeAnswer(substream, (byte) => judge(id, byte))
       logger.trace({ brokerId: id }, 'broker ID dialled')
       return substream
     },
 
-    receive(substream) {
-      // A substream has no owner until it is accepted: its failure concerns nobody.
-      substream.on('error', ignore)
-      if (closed) return void substream.destroy()
-      if (unnamed.size >= maxWaitingDials) return refuse(substream, 'busy')
-      unnamed.add(substream)
-      const timer = setTimeout(() => substream.destroy(), timerMs(acceptTimeoutMs))
-      timer.unref()
-      const settle = (): void => {
-        clearTimeout(timer)
-        unnamed.delete(substream)
-        substream.off('readable', onReadable).off('end', onEnd).off('close', settle)
+    calls(id) {
+      checkId(id)
+      return {
+        preamble: encodePreamble('direct', id),
+        open: (make) => {
+          if (closed) throw brokerClosed(id)
+          return muxer().openRaw(make)
+        },
+        judge: (answer) => judge(id, answer),
+        get over() {
+          return muxer().over
+        }
       }
-      // Ended before its preamble was whole.
-      const onEnd = (): void => void substream.destroy()
-      const onReadable = (): void => {
-        // Null until five bytes are there; at the end of the stream, what is left.
-        const bytes = substream.read(preambleBytes) as Buffer | null
-        if (bytes === null) return
-        settle()
-        if (bytes.length < preambleBytes) return void substream.destroy()
-        const { kind, id } = decodePreamble(bytes)
-        if (kind === undefined) return refuse(substream, 'unsupported')
-        rendezvous.arrive(id, substream)
+    },
+
+    receiverOf(port) {
+      const arrival = new Arrival(port, gate)
+      if (closed) {
+        port.receiver = arrival
+        arrival.destroy()
+      } else if (unnamed.size >= maxWaitingDials) {
+        refuse(arrival, 'busy')
+      } else {
+        unnamed.add(arrival)
+        naming.add(arrival)
       }
-      substream.on('readable', onReadable).on('end', onEnd).on('close', settle)
+      return arrival
     },
 
     get waiting() {
@@ -109,22 +134,134 @@ export function createStreamRoute(
     close() {
       closed = true
       rendezvous.close()
-      for (const substream of unnamed) substream.destroy()
+      for (const arrival of unnamed) arrival.destroy()
     }
   }
 
-  function refuse(substream: Duplex, refusal: Refusal): void {
-    logger.debug({ refusal }, 'dial refused')
-    substream.end(Buffer.of(answers[refusal]))
+  function judge(id: number, byte: number | undefined): PluginError | undefined {
+    if (byte === answers.accepted) return undefined
+    if (byte === undefined) return noAnswer(id)
+    const answer = decodeAnswer(byte)
+    if (answer === undefined || answer === 'accepted') return badAnswer(id, byte)
+    return refused(id, answer, acceptTimeoutMs)
+  }
+
+  function refuse(arrival: Arrival, refusal: Refusal): void {
+    logger.debug({ brokerId: arrival.id, refusal }, 'dial refused')
     // The dialler hangs up when it has read the answer; one that does not is reset. Nothing it sends is read, so its
     // window stops it.
-    const timer = setTimeout(() => substream.destroy(), refusalMs)
-    timer.unref()
-    substream.once('close', () => clearTimeout(timer))
+    if (arrival.refuse(answers[refusal])) refusing.add(arrival)
   }
 }
 
-function ignore(): void {}
+interface Listeners {
+  readonly onConnection: ConnectionListener
+  readonly onCall: CallListener | undefined
+}
+
+interface Gate {
+  /** The preamble is whole. */
+  named(arrival: Arrival): void
+  gone(arrival: Arrival): void
+}
+
+/**
+ * A substream of the peer that nobody has taken: it keeps what arrives, which yamux's window bounds, until it is
+ * admitted or refused.
+ */
+class Arrival implements Receiver {
+  readonly #port: SubstreamPort
+  readonly #gate: Gate
+  kind: Kind | undefined
+  id = 0
+  /** Told when the peer has gone away. */
+  onGone: (() => void) | undefined
+  #bytes: Buffer | undefined
+  #ended = false
+  #state: 'naming' | 'waiting' | 'refused' | 'over' = 'naming'
+
+  constructor(port: SubstreamPort, gate: Gate) {
+    this.#port = port
+    this.#gate = gate
+  }
+
+  receive(piece: Buffer): void {
+    if (this.#state === 'refused' || this.#state === 'over') return
+    // A piece of a chunk may be kept for long only as a copy.
+    const bytes = this.#bytes === undefined ? piece : Buffer.concat([this.#bytes, piece])
+    this.#bytes = bytes
+    if (this.#state === 'naming' && bytes.length >= preambleBytes) {
+      const { kind, id } = decodePreamble(bytes)
+      this.kind = kind
+      this.id = id
+      this.#bytes = bytes.length === preambleBytes ? undefined : bytes.subarray(preambleBytes)
+      this.#state = 'waiting'
+      this.#gate.named(this)
+    }
+    // Still here, so it waits.
+    if (this.#bytes === piece || this.#bytes?.buffer === piece.buffer) this.#bytes = Buffer.from(this.#bytes)
+  }
+
+  receiveEnd(): void {
+    this.#ended = true
+    // Ended before its preamble was whole, or after it was refused.
+    if (this.#state !== 'waiting') this.destroy()
+  }
+
+  receiveReset(): void {
+    this.#release()
+  }
+
+  lose(): void {
+    this.#release()
+  }
+
+  destroy(): void {
+    if (this.#state === 'over') return
+    this.#port.reset()
+    this.#release()
+  }
+
+  /** Gives the substream to its listener; false: there is none for its kind. */
+  admit({ onConnection, onCall }: Listeners): boolean {
+    if (this.kind === 'direct' && onCall === undefined) return false
+    this.#state = 'over'
+    const port = this.#port
+    const bytes = this.#bytes
+    this.#bytes = undefined
+    if (this.kind === 'direct') {
+      port.receiver = onCall!(port)
+    } else {
+      const substream = new Substream(port)
+      port.receiver = substream
+      writeFirst(substream, Buffer.of(answers.accepted))
+      onConnection(substream)
+    }
+    const { receiver } = port
+    if (bytes !== undefined) receiver.receive(bytes)
+    if (this.#ended) receiver.receiveEnd()
+    return true
+  }
+
+  /** Answers and ends our half. True: the peer has not ended its own. */
+  refuse(answer: number): boolean {
+    this.#state = 'refused'
+    this.#bytes = undefined
+    this.#port.send([Buffer.of(answer)], 1, true)
+    if (!this.#ended) return true
+    this.#release()
+    return false
+  }
+
+  #release(): void {
+    if (this.#state === 'over') return
+    this.#state = 'over'
+    this.#bytes = undefined
+    this.#gate.gone(this)
+    this.onGone?.()
+    this.#port.released()
+  }
+}
 
 /** Writes `bytes` so that they leave in one piece with whatever else is written in this tick. */
 function writeFirst(substream: Duplex, bytes: Buffer): void {

@@ -7,15 +7,15 @@
  * The dialler does not wait for the answer: the preamble and its first bytes leave together.
  */
 
-/** What a substream carries: 1 is a whole HTTP/2 connection (wire `h2`). */
-export const kinds = { h2: 1 } as const
+/** What a substream carries: a whole HTTP/2 connection (wire `h2`), or one call (wire `direct`). */
+export const kinds = { h2: 1, direct: 2 } as const
 export type Kind = keyof typeof kinds
 
 export const preambleBytes = 5
 export const maxId = 0xffff_ffff
 
 /** Answers to a preamble. Everything but `accepted` ends the substream. */
-export const answers = { accepted: 0, timeout: 1, busy: 2, closed: 3, unsupported: 4 } as const
+export const answers = { accepted: 0, timeout: 1, busy: 2, closed: 3, unsupported: 4, ended: 5 } as const
 export type Answer = keyof typeof answers
 export type Refusal = Exclude<Answer, 'accepted'>
 
@@ -36,7 +36,8 @@ export function encodePreamble(kind: Kind, id: number): Buffer {
 /** Reads the first 5 bytes of a substream. */
 export function decodePreamble(bytes: Uint8Array): Preamble {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return { kind: view[0] === kinds.h2 ? 'h2' : undefined, id: view.readUInt32BE(1) }
+  const kind = view[0] === kinds.direct ? 'direct' : view[0] === kinds.h2 ? 'h2' : undefined
+  return { kind, id: view.readUInt32BE(1) }
 }
 
 const answerNames = Object.keys(answers) as Answer[]

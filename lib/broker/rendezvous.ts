@@ -2,25 +2,32 @@ import type { Duplex } from 'node:stream'
 import { timerMs } from '../signal.js'
 import { brokerClosed, idTaken } from './errors.js'
 import type { Refusal } from './preamble.js'
-import type { Acceptance, ConnectionListener } from './route.js'
+import type { Acceptance } from './route.js'
 
-export interface RendezvousOptions {
+export interface RendezvousOptions<Dial, Listener> {
   /** How long an early dial waits for its accept, in ms. */
   readonly timeoutMs: number
   /** Dials that may wait at once; further ones are refused as `busy`. */
   readonly maxWaiting: number
-  /** Hands an accepted dial over: the acceptance's listener gets the connection after this. */
-  readonly admit: (connection: Duplex) => void
+  /** Hands an accepted dial over to the acceptance's listener. */
+  readonly admit: (dial: Dial, listener: Listener) => void
   /** Turns a dial away. */
-  readonly refuse: (connection: Duplex, refusal: Refusal) => void
+  readonly refuse: (dial: Dial, refusal: Refusal) => void
+  /** Calls `forget` when a dial that waits has gone away; gives what ends that. */
+  readonly watch: (dial: Dial, forget: () => void) => () => void
+  /**
+   * How many IDs that were accepted once, and are not any more, are known as `ended`: a dial of one of them is refused at
+   * once. Default 0.
+   */
+  readonly maxEnded?: number
 }
 
 /** Pairs dials with accepts of the same broker ID, whichever comes first. */
-export interface Rendezvous {
+export interface Rendezvous<Dial, Listener> {
   /** @throws `ERR_BROKER_ID_TAKEN`, `ERR_BROKER_CLOSED` */
-  accept(id: number, onConnection: ConnectionListener): Acceptance
+  accept(id: number, listener: Listener): Acceptance
   /** A dial of `id` has come in. */
-  arrive(id: number, connection: Duplex): void
+  arrive(id: number, dial: Dial): void
   /** Dials waiting now. */
   readonly waiting: number
   /** Refuses what waits and what comes. Safe to repeat. */
@@ -30,60 +37,72 @@ export interface Rendezvous {
 interface Waiting {
   readonly id: number
   readonly timer: NodeJS.Timeout
-  readonly forget: () => void
+  readonly unwatch: () => void
 }
 
-export function createRendezvous(options: RendezvousOptions): Rendezvous {
-  const accepted = new Map<number, ConnectionListener>()
-  const waiting = new Map<Duplex, Waiting>()
+export function createRendezvous<Dial, Listener>(
+  options: RendezvousOptions<Dial, Listener>
+): Rendezvous<Dial, Listener> {
+  const { admit, refuse, maxEnded = 0 } = options
+  const accepted = new Map<number, Listener>()
+  const waiting = new Map<Dial, Waiting>()
+  /** In the order in which they ended. */
+  const ended = new Set<number>()
   let closed = false
 
-  function leave(connection: Duplex): void {
-    const entry = waiting.get(connection)
+  function leave(dial: Dial): void {
+    const entry = waiting.get(dial)
     if (entry === undefined) return
-    waiting.delete(connection)
+    waiting.delete(dial)
     clearTimeout(entry.timer)
-    connection.off('close', entry.forget)
+    entry.unwatch()
   }
 
-  function admit(connection: Duplex, onConnection: ConnectionListener): void {
-    options.admit(connection)
-    onConnection(connection)
+  function end(id: number): void {
+    if (maxEnded === 0) return
+    ended.add(id)
+    if (ended.size <= maxEnded) return
+    for (const oldest of ended) {
+      ended.delete(oldest)
+      return
+    }
   }
 
   return {
-    accept(id, onConnection) {
+    accept(id, listener) {
       if (closed) throw brokerClosed(id)
       if (accepted.has(id)) throw idTaken(id)
-      accepted.set(id, onConnection)
-      for (const [connection, entry] of waiting) {
+      accepted.set(id, listener)
+      ended.delete(id)
+      for (const [dial, entry] of waiting) {
         if (entry.id !== id) continue
-        leave(connection)
-        admit(connection, onConnection)
+        leave(dial)
+        admit(dial, listener)
       }
       return {
         id,
         ready: Promise.resolve(),
         close() {
           // Safe to repeat, also after somebody else has accepted the ID again.
-          if (accepted.get(id) === onConnection) accepted.delete(id)
+          if (accepted.get(id) !== listener) return
+          accepted.delete(id)
+          end(id)
         }
       }
     },
 
-    arrive(id, connection) {
-      const onConnection = accepted.get(id)
-      if (onConnection !== undefined) return admit(connection, onConnection)
-      if (closed) return options.refuse(connection, 'closed')
-      if (waiting.size >= options.maxWaiting) return options.refuse(connection, 'busy')
-      const forget = (): void => leave(connection)
+    arrive(id, dial) {
+      const listener = accepted.get(id)
+      if (listener !== undefined) return admit(dial, listener)
+      if (closed) return refuse(dial, 'closed')
+      if (ended.has(id)) return refuse(dial, 'ended')
+      if (waiting.size >= options.maxWaiting) return refuse(dial, 'busy')
       const timer = setTimeout(() => {
-        leave(connection)
-        options.refuse(connection, 'timeout')
+        leave(dial)
+        refuse(dial, 'timeout')
       }, timerMs(options.timeoutMs))
       timer.unref()
-      connection.once('close', forget)
-      waiting.set(connection, { id, timer, forget })
+      waiting.set(dial, { id, timer, unwatch: options.watch(dial, () => leave(dial)) })
     },
 
     get waiting() {
@@ -93,10 +112,16 @@ export function createRendezvous(options: RendezvousOptions): Rendezvous {
     close() {
       closed = true
       accepted.clear()
-      for (const connection of waiting.keys()) {
-        leave(connection)
-        options.refuse(connection, 'closed')
+      for (const dial of waiting.keys()) {
+        leave(dial)
+        refuse(dial, 'closed')
       }
     }
   }
+}
+
+/** {@link RendezvousOptions.watch} for dials that are streams. */
+export function watchClose(stream: Duplex, forget: () => void): () => void {
+  stream.once('close', forget)
+  return () => stream.off('close', forget)
 }

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { RefDuplex } from '../duplex.js'
 import type { Logger } from '../log.js'
 import type { CreateMuxer, Muxer, MuxerOptions, MuxerStats } from '../mux/muxer.js'
+import type { Receiver, SubstreamPort } from '../mux/port.js'
 import type { TlsSettings } from '../security/certificate.js'
 import { settlesWithin } from '../signal.js'
 import { createRefGroup } from '../stream/ref-group.js'
@@ -80,11 +81,17 @@ export function createMuxTransport(role: MuxerOptions['role'], options: GoOption
   )
 }
 
+/** Takes the peer's substreams, in one of two ways: {@link MuxerOptions}. */
+interface SubstreamTaker {
+  receive?(substream: Duplex): void
+  receiverOf?(port: SubstreamPort): Receiver
+}
+
 function createSessionTransport(
   kind: TransportKind,
   role: MuxerOptions['role'],
   logger: Logger,
-  makeRoute: (muxer: () => Muxer) => Route & { receive(substream: Duplex): void }
+  makeRoute: (muxer: () => Muxer) => Route & SubstreamTaker
 ): SessionTransport {
   let session: { readonly muxer: Muxer; readonly stream: RefDuplex } | undefined
   let over: { readonly reason: Error | undefined } | undefined
@@ -109,7 +116,8 @@ function createSessionTransport(
     start(stream, createMuxer) {
       const muxer = createMuxer(stream, {
         role,
-        onSubstream: (substream) => route.receive(substream),
+        ...(route.receive === undefined ? {} : { onSubstream: (substream) => route.receive?.(substream) }),
+        ...(route.receiverOf === undefined ? {} : { receiverOf: (port) => route.receiverOf!(port) }),
         logger
       })
       session = { muxer, stream }

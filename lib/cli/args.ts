@@ -21,7 +21,8 @@ export interface Arguments {
   /** undefined: not asked for. */
   readonly stream: Stream | undefined
   readonly mtls: boolean
-  readonly wire: Wire
+  /** undefined: the best that both ends have. */
+  readonly wire: Wire | undefined
   readonly muxer: Engine
   readonly logLevel: LogLevel | 'silent'
   readonly logFormat: 'pretty' | 'json'
@@ -55,7 +56,12 @@ export function parseArguments(argv: readonly string[], version: string): Parsed
       ).choices(streams)
     )
     .option('--mtls', "mutual TLS on go-plugin's sockets", false)
-    .addOption(new Option('--wire <wire>', 'how gRPC sits on the substreams').choices(wires).default('h2'))
+    .addOption(
+      new Option(
+        '--wire <wire>',
+        'how gRPC sits on the substreams: a substream for each call (default), or HTTP/2 on one'
+      ).choices(wires)
+    )
     .addOption(new Option('--muxer <engine>', "the host's yamux engine").choices(engines).default('native'))
     .addOption(
       new Option('--log-level <level>', 'the least important records to show on stderr')

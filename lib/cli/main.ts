@@ -51,7 +51,7 @@ async function list(
     transport,
     ...(stream === undefined ? {} : { stream }),
     autoMtls: mtls,
-    wires: [wire],
+    ...(wire === undefined ? {} : { wires: [wire] }),
     muxer,
     signal,
     logger

@@ -1,15 +1,14 @@
-import {
-  propagate,
-  status as Status,
-  type CallCredentials,
-  type ChannelInterface,
-  type InterceptingListener,
-  type Metadata,
-  type StatusObject
+import type {
+  CallCredentials,
+  ChannelInterface,
+  InterceptingListener,
+  Metadata,
+  StatusObject
 } from '@grpc/grpc-js'
 import { compress, decompress, isCompressed, type Encoding } from './compression.js'
 import { deadlineMs, onDeadline } from './deadline.js'
-import { flagCompressed, flagPlain, frameMessage } from './message-frames.js'
+import { Propagate, Status } from './grpc-js.js'
+import { flagCompressed, flagPlain } from './message-frames.js'
 import { statusOf, statusOfCredentials, unavailable } from './status-map.js'
 import type {
   AuthContext,
@@ -59,10 +58,10 @@ export function callRequest(
   ...[path, deadline, host, parent, propagateFlags]: Parameters<ChannelInterface['createCall']>
 ): CallRequest {
   if (typeof path !== 'string') throw new TypeError('Channel#createCall: method must be a string')
-  const flags = propagateFlags ?? propagate.DEFAULTS
+  const flags = propagateFlags ?? Propagate.DEFAULTS
   const own = deadlineMs(deadline)
   const inherited =
-    parent !== null && (flags & propagate.DEADLINE) !== 0 ? deadlineMs(parent.getDeadline()) : Infinity
+    parent !== null && (flags & Propagate.DEADLINE) !== 0 ? deadlineMs(parent.getDeadline()) : Infinity
   return { path, deadline: Math.min(own, inherited), host, parent, flags, number }
 }
 
@@ -129,6 +128,12 @@ export class ChannelCall implements Call, WireCallEvents {
   /** One request and one response: no second message will be asked for. */
   #unary = false
   #delivering = false
+  /**
+   * An interceptor of grpc-js that passes metadata on in a later turn loses the response that came in the same one, as
+   * answers do on wire `direct`: the status overtakes the message. Our own listeners are prompt.
+   */
+  #prompt = false
+  #held = false
   #delivered = false
   #peerStatus: StatusObject | undefined
   #noMoreMessages = false
@@ -157,6 +162,7 @@ export class ChannelCall implements Call, WireCallEvents {
   start(metadata: Metadata, listener: InterceptingListener): void {
     if (this.#listener !== undefined) throw new Error('call was started already')
     this.#listener = listener
+    this.#prompt = 'prompt' in listener
     this.#startedAt = Date.now()
     this.#owner.started(this)
     if (this.#final !== undefined) {
@@ -174,7 +180,7 @@ export class ChannelCall implements Call, WireCallEvents {
 
   #followParent(): void {
     const { parent, flags } = this.#request
-    if (parent === null || (flags & propagate.CANCELLATION) === 0) return
+    if (parent === null || (flags & Propagate.CANCELLATION) === 0) return
     const cancel = () => this.cancelWithStatus(Status.CANCELLED, 'Cancelled by parent call')
     if (parent.cancelled) {
       cancel()
@@ -239,6 +245,7 @@ export class ChannelCall implements Call, WireCallEvents {
       {
         path,
         authority: host ?? this.#owner.authority,
+        host: host ?? undefined,
         metadata,
         timeoutMs,
         encoding: this.#encoding,
@@ -257,6 +264,7 @@ export class ChannelCall implements Call, WireCallEvents {
     }
     this.#wireCall = opened
     this.#flush()
+    opened.begun()
   }
 
   /** Tries again to reach the wire, after `connect` gave no connection and said nothing of a loss. */
@@ -319,7 +327,7 @@ export class ChannelCall implements Call, WireCallEvents {
         void this.#compressAndSend(wireCall, encoding, next)
         return
       }
-      this.#send(wireCall, frameMessage(flagPlain, next.message), next)
+      this.#send(wireCall, flagPlain, next.message, next)
     }
     if (this.#halfClosed && !this.#halfCloseSent && this.#outbox.length === 0 && this.#unsent === undefined) {
       this.#halfCloseSent = true
@@ -341,15 +349,17 @@ export class ChannelCall implements Call, WireCallEvents {
     }
     this.#compressing = false
     if (this.#final !== undefined) return
-    this.#send(wireCall, frameMessage(flagCompressed, packed), next)
+    this.#send(wireCall, flagCompressed, packed, next)
     this.#flush()
   }
 
-  #send(wireCall: WireCall, frame: Buffer, { callback }: Outgoing): void {
+  #send(wireCall: WireCall, flag: number, message: Buffer, { callback }: Outgoing): void {
     const last = this.#halfClosed && this.#outbox.length === 0
     if (last) this.#halfCloseSent = true
     this.#unsent = callback
-    wireCall.send(frame, last, callback !== undefined)
+    if (!wireCall.send(flag, message, last, callback !== undefined)) return
+    this.#unsent = undefined
+    acknowledge(callback)
   }
 
   onSent(): void {
@@ -377,6 +387,15 @@ export class ChannelCall implements Call, WireCallEvents {
       if (!encodings.accepted.includes(this.#encoding)) this.#encoding = 'identity'
     }
     this.#listener?.onReceiveMetadata(metadata)
+    if (this.#prompt) return
+    this.#held = true
+    setImmediate(letGo, this)
+  }
+
+  /** For the turn it runs in: what came with the metadata may go up. */
+  letGo(): void {
+    this.#held = false
+    this.#advance()
   }
 
   onMessage(flag: number, payload: Buffer): void {
@@ -439,7 +458,7 @@ export class ChannelCall implements Call, WireCallEvents {
 
   /** Moves the response on: the next message if one may go up, else the status if its time has come. */
   #advance(): void {
-    if (this.#delivering || this.#final !== undefined) return
+    if (this.#delivering || this.#held || this.#final !== undefined) return
     if (!this.#readAllowed || this.#inbox.length === 0) {
       this.#endIfRead()
       return
@@ -535,6 +554,10 @@ function open(call: ChannelCall): void {
 
 function deliver(call: ChannelCall, message: Buffer): void {
   call.deliver(message)
+}
+
+function letGo(call: ChannelCall): void {
+  call.letGo()
 }
 
 function tellStatus(call: ChannelCall): void {

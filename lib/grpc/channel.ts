@@ -1,19 +1,16 @@
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
-import {
-  connectivityState,
-  status as Status,
-  type CallCredentials,
-  type ChannelInterface,
-  type Deadline
-} from '@grpc/grpc-js'
+import type { CallCredentials, ChannelInterface, Deadline } from '@grpc/grpc-js'
+import type { CallRoute } from '../broker/route.js'
 import { PluginError, isPluginError } from '../errors.js'
 import { silentLogger, type Logger } from '../log.js'
 import { checkDuration } from '../signal.js'
 import { ChannelCall, callRequest, type CallOwner } from './channel-call.js'
 import { encodings, type Encoding } from './compression.js'
 import { deadlineMs, onDeadline } from './deadline.js'
+import { openDirectConnection } from './direct-client.js'
 import { openH2Connection } from './h2-client.js'
+import { ConnectivityState, Status } from './grpc-js.js'
 import type { WireConnection, WireConnectionEvents } from './wire-connection.js'
 
 /** How a channel behaves; every member may be left out. */
@@ -106,6 +103,15 @@ export function createChannel(connect: Connect, options: ChannelOptions = {}): S
 }
 
 /**
+ * {@link createChannel} with each call on a substream of its own (wire `direct`). `open` is called as `connect` is; as
+ * there is no connection that could be lost, the loss is that of the session.
+ */
+export function createDirectChannel(open: () => CallRoute, options: ChannelOptions = {}): StreamChannel {
+  const settings = resolve(options)
+  return createWireChannel((events) => openDirectConnection(open(), settings, events), options)
+}
+
+/**
  * Starts a wire's connection, at once or once there is something to start it on; it tells nothing before it returned or
  * the promise has settled. A throw, or a rejection, means that there is none. The signal is {@link Connect}'s.
  */
@@ -137,7 +143,7 @@ type State =
   | { readonly t: 'lost'; readonly reason: Promise<Error>; readonly explained?: Error }
 
 interface Watcher {
-  readonly seen: connectivityState
+  readonly seen: ConnectivityState
   readonly tell: (error?: Error) => void
 }
 
@@ -167,19 +173,19 @@ export function createWireChannel(
   let peerEncodings: readonly string[] | undefined
   let hold: NodeJS.Timeout | undefined
 
-  function connectivity(): connectivityState {
-    if (shutDown) return connectivityState.SHUTDOWN
+  function connectivity(): ConnectivityState {
+    if (shutDown) return ConnectivityState.SHUTDOWN
     switch (state.t) {
       case 'idle':
-        return connectivityState.IDLE
+        return ConnectivityState.IDLE
       case 'dialling':
       case 'connecting':
-        return connectivityState.CONNECTING
+        return ConnectivityState.CONNECTING
       case 'ready':
-        return connectivityState.READY
+        return ConnectivityState.READY
       case 'draining':
       case 'lost':
-        return connectivityState.TRANSIENT_FAILURE
+        return ConnectivityState.TRANSIENT_FAILURE
     }
   }
 
@@ -207,7 +213,9 @@ export function createWireChannel(
     let connection: WireConnection
     const events: WireConnectionEvents = {
       onReady: () => {
-        if (state.t === 'connecting' && state.connection === connection) move({ t: 'ready', connection })
+        if (state.t !== 'connecting' || state.connection !== connection) return
+        move({ t: 'ready', connection })
+        if (awaiting.size > 0) proceed()
       },
       onDraining: (reason, failing) => {
         if (isLive(connection)) move({ t: 'draining', connection, reason, failing })
@@ -340,7 +348,9 @@ export function createWireChannel(
       switch (state.t) {
         case 'connecting':
         case 'ready':
-          return state.connection
+          if (state.connection.mayOpen) return state.connection
+          awaiting.add(call)
+          return undefined
         case 'dialling':
           awaiting.add(call)
           return undefined
@@ -399,14 +409,14 @@ export function createWireChannel(
     },
     getTarget: () => target,
     getConnectivityState(tryToConnect) {
-      if (tryToConnect && !shutDown) start()
+      if (tryToConnect && !shutDown && start() && 'connection' in state) state.connection.probe?.()
       return connectivity()
     },
     watchConnectivityState(currentState, deadline, callback) {
       refuseIfShutDown()
       watch(watchers, currentState, deadline, callback)
       // grpc-js's waitForReady watches again and again: where nothing can change any more it has to be told.
-      if (state.t === 'lost' && currentState === connectivityState.TRANSIENT_FAILURE) {
+      if (state.t === 'lost' && currentState === ConnectivityState.TRANSIENT_FAILURE) {
         for (const watcher of watchers)
           watcher.tell(new Error(`The connection to ${target} is lost for good`))
       } else {
@@ -446,7 +456,7 @@ export function createWireChannel(
 /** Adds a watcher that tells `callback` once, in a tick of its own, and is gone then. */
 function watch(
   watchers: Set<Watcher>,
-  seen: connectivityState,
+  seen: ConnectivityState,
   deadline: Deadline,
   callback: (error?: Error) => void
 ): void {

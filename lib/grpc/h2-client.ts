@@ -1,19 +1,18 @@
-import {
-  connect,
-  constants,
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders
+import type {
+  ClientHttp2Session,
+  ClientHttp2Stream,
+  IncomingHttpHeaders,
+  OutgoingHttpHeaders
 } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
-import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
+import type { TLSSocket } from 'node:tls'
+import type { StatusObject } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
 import { formatTimeout } from './deadline.js'
-import { headerProblem, maxHeaderListBytes } from './header-list.js'
-import { FrameDecoder } from './message-frames.js'
-import { statusOf, statusOfHttp, statusOfReset, takeStatus } from './status-map.js'
+import { Metadata, Status } from './grpc-js.js'
+import { requestProblem } from './header-list.js'
+import { FrameDecoder, frameMessage } from './message-frames.js'
+import { resetCodes, statusOf, statusOfHttp, statusOfReset, takeStatus } from './status-map.js'
 import type {
   AuthContext,
   ResponseEncodings,
@@ -68,7 +67,9 @@ export function openH2Connection(
   // node:http2 would wait for ever on a stream that has closed already.
   if (stream.destroyed)
     throw stream.errored ?? new PluginError('ERR_STREAM_CLOSED', `stream to ${target} is closed`)
-  const scheme = stream instanceof TLSSocket ? 'https' : 'http'
+  const scheme = isTls(stream) ? 'https' : 'http'
+  // Loaded here: it takes a while, and plugins on the other wire do without.
+  const { connect } = process.getBuiltinModule('node:http2')
   const session = connect(`${scheme}://localhost`, {
     createConnection: () => stream,
     settings: { enablePush: false, initialWindowSize: windowBytes },
@@ -84,7 +85,7 @@ export function openH2Connection(
     session,
     scheme,
     maxReceiveBytes: options.maxReceiveBytes,
-    goawayCode: constants.NGHTTP2_NO_ERROR,
+    goawayCode: resetCodes.noError,
     lose() {
       if (lost) return
       lost = true
@@ -126,7 +127,7 @@ export function openH2Connection(
       'ERR_SESSION_GOAWAY',
       `${target} takes no more calls (GOAWAY with code ${code})`
     )
-    const failing = code !== constants.NGHTTP2_NO_ERROR
+    const failing = code !== resetCodes.noError
     events.onDraining(reason, failing)
     if (!failing) return
     cause ??= reason
@@ -165,13 +166,21 @@ export function openH2Connection(
   return {
     open: (request, callEvents) => openCall(link, request, callEvents),
     authContext: () => authContext(stream),
+    mayOpen: true,
     close: () => session.close(),
     abort
   }
 }
 
+function isTls(stream: Duplex): stream is TLSSocket {
+  return (stream as Partial<TLSSocket>).encrypted === true
+}
+
+/** Flag of the HEADERS frame that ends a response (RFC 9113, 6.2). */
+const endStreamFlag = 1
+
 function authContext(stream: Duplex): AuthContext {
-  if (!(stream instanceof TLSSocket)) return {}
+  if (!isTls(stream)) return {}
   return { transportSecurityType: 'ssl', sslPeerCertificate: stream.getPeerCertificate() }
 }
 
@@ -209,30 +218,11 @@ function openCall(
   }
 }
 
-/** What the headers of the call itself take of {@link maxHeaderListBytes} besides path and authority. */
-const ownHeaderListBytes = 560
-
-/**
- * Refuses headers that HTTP/2 does not carry. Given to node:http2, a name with a colon inside would end the whole
- * connection and not only this call.
- */
 function requestHeaders(scheme: string, request: WireRequest): OutgoingHttpHeaders | StatusObject {
   const { metadata, timeoutMs, encoding, path, authority, userAgent } = request
   const added: OutgoingHttpHeaders = metadata.toHttp2Headers()
-  let listBytes = ownHeaderListBytes + path.length + authority.length + userAgent.length
-  for (const name in added) {
-    const values = [added[name]].flat()
-    for (const value of values) listBytes += name.length + String(value).length + 32
-    if (!/^[0-9a-z_.-]+$/.test(name) || headerProblem(name, values.length) !== undefined) {
-      return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
-    }
-  }
-  if (listBytes > maxHeaderListBytes) {
-    return statusOf(
-      Status.RESOURCE_EXHAUSTED,
-      `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
-    )
-  }
+  const problem = requestProblem(request, added)
+  if (problem !== undefined) return problem
   const headers: OutgoingHttpHeaders = {
     ':method': 'POST',
     ':scheme': scheme,
@@ -283,17 +273,18 @@ class H2Call implements WireCall {
     stream.on('close', onClose)
   }
 
-  send(frame: Buffer, last: boolean, acknowledge: boolean): void {
+  send(flag: number, message: Buffer, last: boolean, acknowledge: boolean): boolean {
     const stream = this.#stream
-    if (stream.destroyed || stream.writableEnded) {
-      if (acknowledge) this.#events.onSent()
-      return
-    }
+    if (stream.destroyed || stream.writableEnded) return true
+    const frame = frameMessage(flag, message)
     // A failed write also closes the stream, which says why.
     const accepted = acknowledge ? () => this.#events.onSent() : undefined
     if (last) stream.end(frame, accepted)
     else stream.write(frame, accepted)
+    return !acknowledge
   }
+
+  begun(): void {}
 
   halfClose(): void {
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end()
@@ -314,7 +305,7 @@ class H2Call implements WireCall {
     stream.resume()
     if (stream.destroyed) return
     if (!this.#statusSeen && !stream.closed) {
-      stream.close(ok ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL)
+      stream.close(ok ? resetCodes.noError : resetCodes.cancel)
     } else if (stream.writableLength > 0) {
       // The peer is done and may read no more. Node leaves a stream with such a write open for good.
       stream.destroy()
@@ -329,7 +320,7 @@ class H2Call implements WireCall {
     const encodings = takeEncodings(metadata)
     // Not before: Node emits 'response' a tick after the headers, but data of the same read at once.
     this.#stream.on('data', onData)
-    if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#status(metadata)
+    if ((flags & endStreamFlag) !== 0) this.#status(metadata)
     else this.#events.onMetadata(metadata, encodings)
   }
 
@@ -384,19 +375,14 @@ class H2Call implements WireCall {
       if (this.#discarded) return
       const { session, goawayCode } = this.#link
       const code = this.#stream.rstCode || goawayCode
-      if (session.destroyed && goawayCode === constants.NGHTTP2_NO_ERROR && madeUpCodes.has(code))
-        this.#link.lose()
+      if (session.destroyed && goawayCode === resetCodes.noError && madeUpCodes.has(code)) this.#link.lose()
       else this.#events.onFailure(statusOfReset(code, this.#httpStatus, this.#error))
     })
   }
 }
 
 /** What Node closes streams with when their connection is lost. */
-const madeUpCodes = new Set([
-  constants.NGHTTP2_NO_ERROR,
-  constants.NGHTTP2_INTERNAL_ERROR,
-  constants.NGHTTP2_CANCEL
-])
+const madeUpCodes = new Set<number>([resetCodes.noError, resetCodes.internalError, resetCodes.cancel])
 
 /** Takes out of `metadata` what is about messages. */
 function takeEncodings(metadata: Metadata): ResponseEncodings {

@@ -1,32 +1,31 @@
-import {
-  status as statusCodes,
-  type handleBidiStreamingCall,
-  type handleClientStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
   Metadata,
-  type sendUnaryData,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServiceDefinition,
-  type StatusObject,
-  type UntypedServiceImplementation
+  sendUnaryData,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation
 } from '@grpc/grpc-js'
 import type { EventEmitter } from 'node:events'
 import type { Writable } from 'node:stream'
 import { promisify } from 'node:util'
-import { headerListBytes, maxHeaderListBytes, reservedHeaderBytes } from './header-list.js'
-import { pump } from './pump.js'
+import { CallLife } from './call-life.js'
+import { Metadata as MetadataClass, Status } from './grpc-js.js'
+import { pump, sinkOf } from './pump.js'
 import {
   serviceDefinition,
-  toMetadata,
   type MethodDescriptor,
   type MetadataInit,
   type RequestOut,
   type ResponseIn,
   type ServiceDescriptor
 } from './service.js'
-import { callError, forwardable, toServiceError } from './status.js'
+import { callError } from './status.js'
+import { failure, sendable } from './trailer.js'
 
 /** What a handler knows of the call that it answers. */
 export interface CallContext {
@@ -61,12 +60,21 @@ export type ServiceImplementation<S extends ServiceDescriptor> = {
   [Name in keyof S['methods']]: MethodImplementation<S['methods'][Name]>
 }
 
+/** A method as its author wrote it, apart from what carries its calls. */
+export interface PlainMethod {
+  readonly descriptor: MethodDescriptor
+  /** Takes a request, or an async iterable of them; gives a response, a promise of it, or an async iterable. */
+  readonly run: (request: unknown, context: CallContext) => unknown
+}
+
 /** A service with its handlers, ready for a server. grpc-js's own definition and handlers make one too. */
 export interface ServiceBinding {
   /** `package.Service`; taken from the methods' paths when left out. */
   readonly typeName?: string
   readonly definition: ServiceDefinition
   readonly handlers: UntypedServiceImplementation
+  /** By path, where {@link implement} has made the binding: such calls need nothing of grpc-js. */
+  readonly methods?: ReadonlyMap<string, PlainMethod>
   /**
    * Calls of it are no work: they do not keep the process running, and nobody waits for them when the server closes.
    * Default false.
@@ -85,19 +93,49 @@ export interface ServiceBinding {
  */
 export function implement<S extends ServiceDescriptor>(
   service: S,
-  implementation: Partial<ServiceImplementation<S>>
+  implementation: Partial<ServiceImplementation<S>>,
+  { background = false }: Pick<ServiceBinding, 'background'> = {}
 ): ServiceBinding {
-  const handlers: UntypedServiceImplementation = {}
-  const methods = implementation as Readonly<Record<string, unknown>>
+  const methods = new Map<string, PlainMethod>()
+  const own = implementation as Readonly<Record<string, unknown>>
   for (const [name, descriptor] of Object.entries(service.methods)) {
-    const method = methods[name]
-    if (typeof method === 'function') handlers[name] = handlerOf(descriptor, method.bind(implementation))
+    const method = own[name]
+    if (typeof method === 'function')
+      methods.set(descriptor.path, { descriptor, run: method.bind(implementation) })
   }
-  return { typeName: service.typeName, definition: serviceDefinition(service), handlers }
+  let definition: ServiceDefinition | undefined
+  let handlers: UntypedServiceImplementation | undefined
+  return {
+    typeName: service.typeName,
+    methods,
+    background,
+    // Only grpc-js asks for these.
+    get definition() {
+      definition ??= serviceDefinition(service)
+      return definition
+    },
+    get handlers() {
+      handlers ??= handlersOf(service, methods)
+      return handlers
+    }
+  }
 }
 
 type OneResponse = (request: unknown, context: CallContext) => unknown
 type ManyResponses = (request: unknown, context: CallContext) => AsyncIterable<unknown>
+
+function handlersOf(
+  service: ServiceDescriptor,
+  methods: ReadonlyMap<string, PlainMethod>
+): UntypedServiceImplementation {
+  const handlers: UntypedServiceImplementation = {}
+  for (const [name, descriptor] of Object.entries(service.methods)) {
+    const method = methods.get(descriptor.path)
+    if (method !== undefined)
+      handlers[name] = handlerOf(descriptor, method.run as OneResponse & ManyResponses)
+  }
+  return handlers
+}
 
 function handlerOf(descriptor: MethodDescriptor, method: OneResponse & ManyResponses) {
   if (descriptor.requestStream) {
@@ -109,28 +147,28 @@ function handlerOf(descriptor: MethodDescriptor, method: OneResponse & ManyRespo
 function unary(path: string, method: OneResponse): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
     const life = watch(call)
-    void answerOnce(path, life, callback, () => method(call.request, life.context))
+    void answerOnce(path, life, callback, () => method(call.request, life))
   }
 }
 
 function upload(path: string, method: OneResponse): handleClientStreamingCall<unknown, unknown> {
   return (call, callback) => {
     const life = watch(call)
-    void answerOnce(path, life, callback, () => method(requestsOf(call, life), life.context))
+    void answerOnce(path, life, callback, () => method(requestsOf(call, life), life))
   }
 }
 
 function download(method: ManyResponses): handleServerStreamingCall<unknown, unknown> {
   return (call) => {
     const life = watch(call)
-    void answerMany(call, life, () => method(call.request, life.context))
+    void answerMany(call, life, () => method(call.request, life))
   }
 }
 
 function exchange(method: ManyResponses): handleBidiStreamingCall<unknown, unknown> {
   return (call) => {
     const life = watch(call)
-    void answerMany(call, life, () => method(requestsOf(call, life), life.context))
+    void answerMany(call, life, () => method(requestsOf(call, life), life))
   }
 }
 
@@ -140,18 +178,17 @@ async function answerOnce(
   callback: sendUnaryData<unknown>,
   run: () => unknown
 ): Promise<void> {
-  const { trailer } = life.context
   try {
     const response = await run()
     if (response === undefined || response === null) {
-      throw callError(statusCodes.INTERNAL, `the handler of ${path} returned ${response}, not a message`)
+      throw callError(Status.INTERNAL, `the handler of ${path} returned ${response}, not a message`)
     }
-    const sent = sendable(trailer)
+    const sent = trailerOf(life)
     life.finish()
     callback(null, response, sent)
   } catch (error) {
     life.finish()
-    callback(failure(error, trailer))
+    callback(failure(error, life.ownTrailer))
   }
 }
 
@@ -160,41 +197,23 @@ async function answerMany(
   life: CallLife,
   run: () => AsyncIterable<unknown>
 ): Promise<void> {
-  const { trailer } = life.context
   try {
-    const sending = pump(run(), call)
+    const sending = pump(run(), sinkOf(call))
     life.onCancel(sending.stop)
     if (!(await sending.done)) return
-    const sent = sendable(trailer)
+    const sent = trailerOf(life)
     life.finish()
     call.end(sent)
   } catch (error) {
     life.finish()
     // What was written before still goes out; then the status.
-    call.emit('error', failure(error, trailer))
+    call.emit('error', failure(error, life.ownTrailer))
   }
 }
 
-/** The status for `error`, with the handler's own trailer beside what the error brings. */
-function failure(error: unknown, trailer: Metadata): StatusObject {
-  const status = toServiceError(error)
-  status.metadata.merge(forwardable(trailer))
-  // The status itself matters more than what comes with it.
-  const room = maxHeaderListBytes - reservedHeaderBytes - encodeURIComponent(status.details).length
-  return headerListBytes(status.metadata) > room ? { ...status, metadata: new Metadata() } : status
-}
-
-/**
- * A handler's own metadata as they may leave: gRPC's and the connection's own names are left out.
- * @throws `ERR_CONFIG_INVALID` for keys that cannot be sent; a call error RESOURCE_EXHAUSTED when they are too large
- */
-function sendable(metadata: MetadataInit): Metadata {
-  const sent = forwardable(toMetadata(metadata))
-  const bytes = headerListBytes(sent)
-  if (bytes > maxHeaderListBytes - reservedHeaderBytes) {
-    throw callError(statusCodes.RESOURCE_EXHAUSTED, `metadata of ${bytes} bytes are more than a client takes`)
-  }
-  return sent
+/** What is sent beside the status of a call that went well. @throws as `sendable` does */
+function trailerOf({ ownTrailer }: CallLife): Metadata {
+  return ownTrailer === undefined ? new MetadataClass() : sendable(ownTrailer)
 }
 
 async function* requestsOf(call: ServerReadableStream<unknown, unknown>, life: CallLife) {
@@ -202,24 +221,15 @@ async function* requestsOf(call: ServerReadableStream<unknown, unknown>, life: C
     // A handler that stops reading may still answer, so leaving the loop must not destroy the call.
     yield* call.iterator({ destroyOnReturn: false })
   } catch (error) {
-    throw life.cancelled() ? life.context.signal.reason : error
+    throw life.cancelled ? life.signal.reason : error
   }
   // A node:http2 client that cancels sends END_STREAM and then RST_STREAM, so for a moment an upload that was cut short
   // looks complete. Both come in one go, and a turn of the event loop later the call is known to be cancelled.
   await nextTurn()
-  if (life.cancelled()) throw life.context.signal.reason
+  if (life.cancelled) throw life.signal.reason
 }
 
 const nextTurn = promisify(setImmediate)
-
-interface CallLife {
-  readonly context: CallContext
-  cancelled(): boolean
-  /** Runs `action` when the call is cancelled, also when it was before. */
-  onCancel(action: () => void): void
-  /** The handler is done: what ends the call from now on is no cancellation. */
-  finish(): void
-}
 
 /** What the four kinds of call of grpc-js have in common. */
 type ServerCall = EventEmitter &
@@ -227,52 +237,17 @@ type ServerCall = EventEmitter &
 
 function watch(call: ServerCall): CallLife {
   const deadline = Number(call.getDeadline())
-  const actions: (() => void)[] = []
-  let state: 'running' | 'cancelled' | 'finished' = 'running'
-  let controller: AbortController | undefined
-
-  const reason = () =>
-    deadline <= Date.now()
-      ? callError(statusCodes.DEADLINE_EXCEEDED, 'the deadline has passed')
-      : callError(statusCodes.CANCELLED, 'the call was cancelled')
-
-  const cancel = (): void => {
-    // grpc-js emits 'cancelled' after every call, also one that ended well.
-    if (state !== 'running') return
-    state = 'cancelled'
-    controller?.abort(reason())
-    for (const action of actions) action()
-  }
-  call.once('cancelled', cancel)
-  // Past its deadline a call may reach the handler after grpc-js has ended it; then 'cancelled' never comes.
-  if (deadline <= Date.now()) cancel()
-
-  const context: CallContext = {
-    get signal() {
-      // Most handlers never ask for it.
-      if (controller === undefined) {
-        controller = new AbortController()
-        if (state === 'cancelled') controller.abort(reason())
-      }
-      return controller.signal
-    },
+  const life = new CallLife({
     metadata: call.metadata,
     deadline,
     get peer() {
       return call.getPeer()
     },
-    sendHeader: (header) => call.sendMetadata(sendable(header)),
-    trailer: toMetadata(undefined)
-  }
-  return {
-    context,
-    cancelled: () => state === 'cancelled',
-    onCancel: (action) => {
-      if (state === 'cancelled') action()
-      else actions.push(action)
-    },
-    finish: () => {
-      if (state === 'running') state = 'finished'
-    }
-  }
+    sendHeader: (header) => call.sendMetadata(header)
+  })
+  // grpc-js emits 'cancelled' after every call, also one that ended well.
+  call.once('cancelled', () => life.cancel())
+  // Past its deadline a call may reach the handler after grpc-js has ended it; then 'cancelled' never comes.
+  if (deadline <= Date.now()) life.cancel()
+  return life
 }

@@ -1,4 +1,7 @@
-import type { Metadata } from '@grpc/grpc-js'
+import type { Metadata, StatusObject } from '@grpc/grpc-js'
+import { Status } from './grpc-js.js'
+import { statusOf } from './status-map.js'
+import type { WireRequest } from './wire-connection.js'
 
 /**
  * What HTTP/2 as node:http2 does it lets be sent as a header. A violation that reached it would end the whole connection,
@@ -49,4 +52,32 @@ export function headerListBytes(metadata: Metadata): number {
     for (const value of [values].flat()) bytes += name.length + String(value).length + 32
   }
   return bytes
+}
+
+/** What the headers of the call itself take of {@link maxHeaderListBytes} besides path and authority. */
+const ownHeaderListBytes = 560
+
+/**
+ * Why a request cannot be sent, as the status its call ends with: its metadata are more than a server takes, or HTTP/2
+ * does not carry them. Given to node:http2, a name with a colon inside would end the whole connection and not only this
+ * call. The same on every wire, so that what works on one does on the other.
+ */
+export function requestProblem(
+  request: WireRequest,
+  headers = request.metadata.toHttp2Headers()
+): StatusObject | undefined {
+  const { path, authority, userAgent } = request
+  let listBytes = ownHeaderListBytes + path.length + authority.length + userAgent.length
+  for (const name in headers) {
+    const values = [headers[name]].flat()
+    for (const value of values) listBytes += name.length + String(value).length + 32
+    if (!/^[0-9a-z_.-]+$/.test(name) || headerProblem(name, values.length) !== undefined) {
+      return statusOf(Status.INTERNAL, `Metadata key ${JSON.stringify(name)} cannot be sent over HTTP/2`)
+    }
+  }
+  if (listBytes <= maxHeaderListBytes) return undefined
+  return statusOf(
+    Status.RESOURCE_EXHAUSTED,
+    `Metadata of ${listBytes} bytes are more than the ${maxHeaderListBytes} that a server takes`
+  )
 }

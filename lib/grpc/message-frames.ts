@@ -10,17 +10,25 @@ export const prefixBytes = 5
 export const flagPlain = 0
 export const flagCompressed = 1
 
+/** Set in the flag of a frame that is a metadata block instead of a message: on wire `direct`, and in gRPC-Web. */
+export const blockFlag = 0x80
+
 /** One message as it was on the wire: the flag byte and the bytes after the prefix. */
 export interface MessageFrame {
   readonly flag: number
   readonly payload: Buffer
 }
 
+/** Writes the prefix of a payload of `length` bytes. */
+export function writePrefix(target: Buffer, offset: number, flag: number, length: number): void {
+  target[offset] = flag
+  target.writeUInt32BE(length, offset + 1)
+}
+
 /** Puts prefix and payload into one Buffer, so that a message costs one write. */
 export function frameMessage(flag: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(prefixBytes + payload.length)
-  frame[0] = flag
-  frame.writeUInt32BE(payload.length, 1)
+  writePrefix(frame, 0, flag, payload.length)
   frame.set(payload, prefixBytes)
   return frame
 }
@@ -31,6 +39,7 @@ export function frameMessage(flag: number, payload: Uint8Array): Buffer {
  */
 export class FrameDecoder {
   readonly #maxBytes: number
+  readonly #maxBlockBytes: number
   #chunks: Buffer[] = []
   /** Where the first chunk's unread part starts. */
   #offset = 0
@@ -40,9 +49,10 @@ export class FrameDecoder {
   /** Announced length of the message being read; -1 while its prefix is incomplete. */
   #length = -1
 
-  /** `maxBytes`: the longest payload taken, or `Infinity`. */
-  constructor(maxBytes: number) {
+  /** `maxBytes`: the longest payload taken, or `Infinity`; `maxBlockBytes`: of frames with {@link blockFlag}. */
+  constructor(maxBytes: number, maxBlockBytes = maxBytes) {
     this.#maxBytes = maxBytes
+    this.#maxBlockBytes = maxBlockBytes
   }
 
   push(chunk: Buffer): void {
@@ -53,17 +63,17 @@ export class FrameDecoder {
 
   /**
    * The next whole frame, or undefined until more bytes come.
-   * @throws RangeError as soon as a prefix announces more than `maxBytes`: nothing is buffered for it
+   * @throws RangeError as soon as a prefix announces more than the limit: nothing is buffered for it
    */
   read(): MessageFrame | undefined {
     if (this.#length < 0) {
       if (this.#available < prefixBytes) return undefined
       const prefix = this.#take(prefixBytes)
       const length = prefix.readUInt32BE(1)
-      if (length > this.#maxBytes) {
-        throw new RangeError(`Received message larger than max (${length} vs ${this.#maxBytes})`)
-      }
-      this.#flag = prefix[0]!
+      const flag = prefix[0]!
+      const limit = (flag & blockFlag) === 0 ? this.#maxBytes : this.#maxBlockBytes
+      if (length > limit) throw new RangeError(`Received message larger than max (${length} vs ${limit})`)
+      this.#flag = flag
       this.#length = length
     }
     if (this.#available < this.#length) return undefined

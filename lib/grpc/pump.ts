@@ -17,11 +17,27 @@ export interface Pump {
   readonly stop: () => void
 }
 
+/** Where items go. */
+export interface Sink {
+  /** Takes an item. False: no more until `onDrain` has told. What it throws ends the transfer. */
+  write(item: unknown): boolean
+  /** Whom to tell, the next time that there is room again. */
+  onDrain(callback: () => void): void
+}
+
+/** An object stream as a sink. */
+export function sinkOf(stream: Writable): Sink {
+  return {
+    write: (item) => stream.write(item),
+    onDrain: (callback) => void stream.once('drain', callback)
+  }
+}
+
 /**
- * Writes each item to an object stream and waits for `'drain'` whenever the stream asks for it. The stream is left
- * open at the end; whoever sees it fail or close calls `stop()`.
+ * Writes each item and waits whenever the sink asks for it. The sink is left open at the end; whoever sees it fail or
+ * close calls `stop()`.
  */
-export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: Writable): Pump {
+export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, sink: Sink): Pump {
   let iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined
   let stopped = false
   let finished = false
@@ -34,9 +50,12 @@ export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: 
       const result = await iterator.next()
       if (stopped) return false
       if (result.done === true) return true
-      if (!stream.write(result.value)) {
-        await new Promise<void>((resolve) => (wake = resolve))
-        // grpc-js's own channel may drain without a turn of the event loop: an endless iterable would stop all else.
+      if (!sink.write(result.value)) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+          sink.onDrain(resolve)
+        })
+        // A stream may drain without a turn of the event loop: an endless iterable would stop all else.
         if (performance.now() - turnedAt > longestTurnMs) {
           await nextTurn()
           turnedAt = performance.now()
@@ -55,8 +74,6 @@ export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: 
     leave().catch(() => {})
   }
 
-  const onDrain = (): void => wake()
-  stream.on('drain', onDrain)
   const run = async (): Promise<boolean> => {
     try {
       return await transfer()
@@ -66,7 +83,6 @@ export function pump(items: Iterable<unknown> | AsyncIterable<unknown>, stream: 
       throw error
     } finally {
       finished = true
-      stream.off('drain', onDrain)
     }
   }
   return { done: run(), stop }

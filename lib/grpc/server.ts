@@ -1,19 +1,26 @@
-import {
+import type {
   Server,
-  ServerCredentials,
-  type ServerOptions,
-  type UntypedHandleCall,
-  type UntypedServiceImplementation
+  ServerInterceptor,
+  ServerOptions,
+  UntypedHandleCall,
+  UntypedServiceImplementation
 } from '@grpc/grpc-js'
 import type { EventEmitter } from 'node:events'
 import type { Http2Server, Settings } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { PluginError } from '../errors.js'
 import { silentLogger, type Logger } from '../log.js'
+import type { Receiver, SubstreamPort } from '../mux/port.js'
 import { checkDuration, settlesWithin } from '../signal.js'
+import { attachGrpcJs, handlerFor } from './direct-intercepting.js'
+import { type Served, createDirectServer } from './direct-server.js'
+import { loadGrpcJs } from './grpc-js.js'
 import type { ServiceBinding } from './handler.js'
 
-/** One gRPC server for any number of byte streams, each with an HTTP/2 connection on it. It listens nowhere. */
+/**
+ * One gRPC server for any number of byte streams, each with an HTTP/2 connection on it (wire `h2`), and of substreams, each
+ * with a call (wire `direct`). It listens nowhere.
+ */
 export interface GrpcServer {
   /**
    * Serves one HTTP/2 connection on the byte stream, which belongs to the server from then on; after `close()` it is
@@ -22,6 +29,8 @@ export interface GrpcServer {
    * each other for ever.
    */
   serve(connection: Duplex): void
+  /** Serves one call. What it gives receives what comes after the substream's preamble. */
+  serveCall(port: SubstreamPort): Receiver
   /** Calls whose handler was started and whose stream has not ended. */
   readonly activeCalls: number
   /**
@@ -49,6 +58,8 @@ export interface GrpcServerOptions {
    * being read: see {@link GrpcServer.serve}.
    */
   readonly windowBytes?: number
+  /** grpc-js interceptors, innermost first, as grpc-js's own server takes them. */
+  readonly interceptors?: readonly ServerInterceptor[]
   readonly logger?: Logger
   /** Told when the first call begins (`true`) and when the last one has ended (`false`). Must not throw. */
   readonly onBusy?: (busy: boolean) => void
@@ -67,48 +78,101 @@ export function createGrpcServer(
     maxReceiveBytes = 64 * 1024 * 1024,
     maxSendBytes = Infinity,
     windowBytes = http2WindowBytes,
+    interceptors = [],
     logger = silentLogger,
     onBusy
   } = options
-  const server = new Server({
+  const limits = {
     'grpc.max_receive_message_length': messageLimit('maxReceiveBytes', maxReceiveBytes),
-    'grpc.max_send_message_length': messageLimit('maxSendBytes', maxSendBytes),
-    // Fewer objects for each connection and call; forceShutdown(), which would need it, is not used.
-    'grpc.enable_channelz': 0
-  } satisfies ServerOptions)
+    'grpc.max_send_message_length': messageLimit('maxSendBytes', maxSendBytes)
+  }
+  checkWindow(windowBytes)
+  checkConflicts(bindings)
 
-  const calls = new Set<EventEmitter>()
+  /** Calls that are work, on every wire. */
+  let active = 0
   let onIdle: (() => void) | undefined
+  const begin = (): void => {
+    active++
+    if (active === 1) onBusy?.(true)
+  }
+  const end = (): void => {
+    active--
+    if (active > 0) return
+    onBusy?.(false)
+    onIdle?.()
+  }
   const track = (call: TrackedCall): void => {
     // grpc-js may hand over a call that its deadline has ended, and says nothing of it afterwards.
     if (Number(call.getDeadline()) <= Date.now()) return
-    calls.add(call)
-    if (calls.size === 1) onBusy?.(true)
-    call.once('cancelled', () => {
-      calls.delete(call)
-      if (calls.size > 0) return
-      onBusy?.(false)
-      onIdle?.()
-    })
+    begin()
+    call.once('cancelled', end)
   }
-  checkConflicts(bindings)
-  for (const binding of bindings) server.addService(binding.definition, tracked(binding, track))
 
-  const injector = createInjector(server, checkWindow(windowBytes))
+  /** grpc-js's server, once somebody needs it. */
+  let made: { readonly server: Server; readonly injector: Injector } | undefined
+  const grpcJs = (): NonNullable<typeof made> => {
+    if (made !== undefined) return made
+    const { Server: GrpcServerClass } = loadGrpcJs()
+    const server = new GrpcServerClass({
+      ...limits,
+      // Fewer objects for each connection and call; forceShutdown(), which would need it, is not used.
+      'grpc.enable_channelz': 0,
+      interceptors: [...interceptors]
+    } satisfies ServerOptions)
+    for (const binding of bindings) server.addService(binding.definition, tracked(binding, track))
+    made = { server, injector: createInjector(server, windowBytes) }
+    return made
+  }
+  // What is wrong with definitions is to be told now, and where there are some grpc-js is loaded.
+  if (bindings.some(({ methods }) => methods === undefined)) grpcJs()
+
+  const serveByGrpcJs = (path: string): Served | undefined => {
+    const { server } = grpcJs()
+    const handler = handlerFor(server, path)
+    if (handler === undefined) return undefined
+    // Those that are work are tracked where grpc-js runs them.
+    return { background: true, attach: (call) => attachGrpcJs(server, handler, interceptors, call) }
+  }
+  const find = (path: string): Served | undefined => {
+    let foreign = false
+    for (const { methods, background = false } of bindings) {
+      const plain = methods?.get(path)
+      if (plain !== undefined) return interceptors.length === 0 ? { plain, background } : serveByGrpcJs(path)
+      foreign ||= methods === undefined
+    }
+    return foreign ? serveByGrpcJs(path) : undefined
+  }
+  const direct = createDirectServer({
+    maxReceiveBytes,
+    maxSendBytes,
+    find,
+    began: begin,
+    ended: end
+  })
   const connections = new Map<Duplex, Promise<void>>()
   let closed: Promise<void> | undefined
 
+  /** Resolves once no call is at work. */
+  const idle = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (active === 0) resolve()
+      else onIdle = resolve
+    })
+
   const shutDown = async (graceMs: number): Promise<void> => {
-    injector.destroy()
+    made?.injector.destroy()
     for (const connection of connections.keys()) destroyAfterEnd(connection)
-    const drained = Promise.all(connections.values())
+    const drained = Promise.all([...connections.values(), direct.size === 0 ? undefined : idle()])
     if (!(await settlesWithin(drained, graceMs))) {
-      logger.debug({ ms: graceMs }, `ending ${calls.size} calls that are still in flight`)
+      logger.debug({ ms: graceMs }, `ending ${active} calls that are still in flight`)
       for (const connection of connections.keys()) connection.destroy()
-      await drained
+      direct.end()
+      await Promise.all(connections.values())
     }
+    direct.end()
     // A connection is gone some ticks before the handlers of its calls are told.
-    if (calls.size > 0) await settlesWithin(new Promise<void>((resolve) => (onIdle = resolve)), lingerMs)
+    if (active > 0) await settlesWithin(idle(), lingerMs)
   }
 
   return {
@@ -126,10 +190,11 @@ export function createGrpcServer(
       })
       connections.set(connection, ended)
       connection.on('error', (err) => logger.debug({ err }, 'a connection failed'))
-      injector.injectConnection(connection)
+      grpcJs().injector.injectConnection(connection)
     },
+    serveCall: (port) => direct.take(port),
     get activeCalls() {
-      return calls.size
+      return active
     },
     close({ graceMs = 5000 } = {}) {
       closed ??= shutDown(checkDuration('graceMs', graceMs))
@@ -138,10 +203,13 @@ export function createGrpcServer(
     abort() {
       closed ??= shutDown(Infinity)
       for (const connection of connections.keys()) connection.destroy()
+      direct.end()
       return closed
     }
   }
 }
+
+type Injector = ReturnType<Server['createConnectionInjector']>
 
 /** What grpc-js 1.14.7 keeps to itself. */
 interface ServerInternals {
@@ -150,10 +218,10 @@ interface ServerInternals {
 }
 
 /** The window of the server's side is node:http2's to set, and grpc-js has no option for it. */
-function createInjector(server: Server, windowBytes: number): ReturnType<Server['createConnectionInjector']> {
+function createInjector(server: Server, windowBytes: number): Injector {
   const { commonServerOptions, http2Servers } = server as unknown as ServerInternals
   commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: windowBytes }
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const injector = server.createConnectionInjector(loadGrpcJs().ServerCredentials.createInsecure())
   for (const http2Server of http2Servers.keys()) {
     http2Server.on('session', (session) => session.setLocalWindowSize(windowBytes))
   }
@@ -195,8 +263,12 @@ function tracked({ definition, handlers, background }: ServiceBinding, track: (c
 
 function checkConflicts(bindings: readonly ServiceBinding[]): void {
   const owners = new Map<string, number>()
-  for (const [index, { definition }] of bindings.entries()) {
-    const names = new Set(Object.values(definition).map(({ path }) => path.split('/')[1] ?? path))
+  for (const [index, binding] of bindings.entries()) {
+    // A binding of ours makes its definition only when it is asked for.
+    const names =
+      binding.typeName !== undefined && binding.methods !== undefined
+        ? [binding.typeName]
+        : new Set(Object.values(binding.definition).map(({ path }) => path.split('/')[1] ?? path))
     for (const name of names) {
       const other = owners.get(name)
       if (other !== undefined) {
@@ -217,8 +289,8 @@ function checkConflicts(bindings: readonly ServiceBinding[]): void {
 const http2WindowBytes = 65_535
 const mostWindowBytes = 2 ** 31 - 1
 
-function checkWindow(bytes: number): number {
-  if (Number.isInteger(bytes) && bytes >= http2WindowBytes && bytes <= mostWindowBytes) return bytes
+function checkWindow(bytes: number): void {
+  if (Number.isInteger(bytes) && bytes >= http2WindowBytes && bytes <= mostWindowBytes) return
   throw new PluginError('ERR_CONFIG_INVALID', `windowBytes is ${String(bytes)}, not a window`, {
     hint: `Give windowBytes as a whole number of bytes from ${http2WindowBytes} to ${mostWindowBytes}.`
   })

@@ -1,5 +1,6 @@
-import { Metadata, type MethodDefinition, type ServiceDefinition } from '@grpc/grpc-js'
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
+import { Metadata } from './grpc-js.js'
 import { headerProblem } from './header-list.js'
 
 /**
@@ -83,10 +84,13 @@ export function methodDefinition(name: string, method: MethodDescriptor): Method
 }
 
 function serializer(codec: MessageCodec<never, unknown>): (message: unknown) => Buffer {
-  return (message) => {
-    const bytes = codec.encode(message as never).finish()
-    return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  }
+  return (message) => serialize(codec, message)
+}
+
+/** A message in bytes. */
+export function serialize(codec: MessageCodec<never, unknown>, message: unknown): Buffer {
+  const bytes = codec.encode(message as never).finish()
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 type MetadataValue = string | Uint8Array

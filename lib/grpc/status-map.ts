@@ -1,11 +1,21 @@
-import { constants } from 'node:http2'
-import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
+import type { StatusObject } from '@grpc/grpc-js'
 import { isPluginError } from '../errors.js'
+import { Metadata, Status } from './grpc-js.js'
 
 /** A status that stems from an error of ours: grpc-js copies `cause` onto the ServiceError it makes of it. */
 export interface CausedStatus extends StatusObject {
   readonly cause: Error
 }
+
+/** Error codes of RST_STREAM and GOAWAY that are told apart here (RFC 9113, 7). */
+export const resetCodes = {
+  noError: 0,
+  internalError: 2,
+  refusedStream: 7,
+  cancel: 8,
+  enhanceYourCalm: 11,
+  inadequateSecurity: 12
+} as const
 
 /** Key of the trailing metadata that carries the `code` of a PluginError. */
 export const errorCodeKey = 'muxplug-error'
@@ -57,18 +67,18 @@ function codeOfHttp(httpStatus: number | undefined): Status {
  */
 export function statusOfReset(code: number, httpStatus?: number, error?: Error): StatusObject {
   switch (code) {
-    case constants.NGHTTP2_NO_ERROR:
+    case resetCodes.noError:
       if (httpStatus !== undefined && httpStatus !== 200) return statusOfHttp(httpStatus)
       return statusOf(Status.INTERNAL, 'Received RST_STREAM with code 0 (Call ended without gRPC status)')
-    case constants.NGHTTP2_REFUSED_STREAM:
+    case resetCodes.refusedStream:
       return statusOf(Status.UNAVAILABLE, 'Stream refused by server')
-    case constants.NGHTTP2_CANCEL:
+    case resetCodes.cancel:
       return statusOf(Status.CANCELLED, 'Call cancelled')
-    case constants.NGHTTP2_ENHANCE_YOUR_CALM:
+    case resetCodes.enhanceYourCalm:
       return statusOf(Status.RESOURCE_EXHAUSTED, 'Bandwidth exhausted or memory limit exceeded')
-    case constants.NGHTTP2_INADEQUATE_SECURITY:
+    case resetCodes.inadequateSecurity:
       return statusOf(Status.PERMISSION_DENIED, 'Protocol not secure enough')
-    case constants.NGHTTP2_INTERNAL_ERROR:
+    case resetCodes.internalError:
       if (error === undefined) break
       if (isDeadSocket(error)) return statusOf(Status.UNAVAILABLE, error.message)
       return statusOf(Status.INTERNAL, `HTTP/2 stream failed: ${error.message}`)

@@ -1,5 +1,6 @@
-import { Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
+import type { StatusObject } from '@grpc/grpc-js'
 import { errorCodes, PluginError, type ErrorCode, type ErrorFacts } from '../errors.js'
+import { Metadata, Status } from './grpc-js.js'
 import { headerProblem } from './header-list.js'
 import { errorCodeKey } from './status-map.js'
 

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events'
-import {
-  status as Status,
-  type ChannelInterface,
-  type InterceptingListener,
-  type Metadata,
-  type MethodDefinition,
-  type StatusObject
+import type {
+  ChannelInterface,
+  InterceptingListener,
+  Metadata,
+  MethodDefinition,
+  StatusObject
 } from '@grpc/grpc-js'
+import { Status } from './grpc-js.js'
 import { fromServiceError } from './status.js'
 
 /** A unary call, ready to start. */
@@ -36,6 +36,8 @@ export function callUnary(channel: ChannelInterface, request: UnaryRequest): Pro
 type Call = ReturnType<ChannelInterface['createCall']>
 
 class UnaryCall implements InterceptingListener {
+  /** For the channel: nothing that it tells of is passed on later. */
+  readonly prompt = true
   readonly #call: Call
   readonly #request: UnaryRequest
   readonly #resolve: (response: unknown) => void

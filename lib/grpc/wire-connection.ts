@@ -16,6 +16,8 @@ export interface WireRequest {
   /** `/package.Service/Method` */
   readonly path: string
   readonly authority: string
+  /** The `authority`, where the call itself names it. */
+  readonly host: string | undefined
   /** The caller's metadata with those of the credentials; the wire may change it. */
   readonly metadata: Metadata
   /** Time left when the request leaves, in milliseconds above 0; `Infinity`: no deadline. */
@@ -43,15 +45,20 @@ export interface WireCallEvents {
   onEnd(truncated: boolean): void
   /** The call cannot go on, for a reason the peer's status does not give. */
   onFailure(status: StatusObject): void
-  /** The frame sent with `acknowledge` was accepted below. */
+  /** The message sent with `acknowledge` was accepted below. */
   onSent(): void
 }
 
 /** One call on the wire. */
 export interface WireCall {
-  /** Sends a framed message; `last` half-closes with it. `acknowledge`: say `onSent` when it was accepted. */
-  send(frame: Buffer, last: boolean, acknowledge: boolean): void
+  /**
+   * Sends a message; `last` half-closes with it. False: it was not accepted yet, and where `acknowledge` asks for it
+   * `onSent` is told when it is.
+   */
+  send(flag: number, message: Buffer, last: boolean, acknowledge: boolean): boolean
   halfClose(): void
+  /** All that was there at first has been sent: what waited to leave with it may go. */
+  begun(): void
   /** Stops and restarts reading, so that the peer's flow control holds it back. */
   pause(): void
   resume(): void
@@ -67,6 +74,10 @@ export interface WireConnection {
    */
   open(request: WireRequest, events: WireCallEvents): WireCall | StatusObject | undefined
   authContext(): AuthContext
+  /** Whether a call may be opened now, or has to wait for `onReady`. */
+  readonly mayOpen: boolean
+  /** Finds out whether the peer is there, where opening the connection does not. */
+  probe?(): void
   /** Ends the connection once its calls are over. */
   close(): void
   /** Ends it now, destroying the byte stream with `reason`. */

@@ -3,14 +3,16 @@ import { PluginError } from '../errors.js'
 import { parseGoBool } from './go-bool.js'
 
 /**
- * Names of the environment variables that carry the handshake. All but `PLUGIN_STREAM`, which is this
- * package's own, are go-plugin's (its `client.go`, `server.go` and `constants.go`).
+ * Names of the environment variables that carry the handshake. All but `PLUGIN_STREAM` and `PLUGIN_WIRES`, which are
+ * this package's own, are go-plugin's (its `client.go`, `server.go` and `constants.go`).
  */
 export const variables = {
   /**
    * `fd:N` or `stdio`: where the host expects the stream. A host that does not set it is a go-plugin host.
    */
   streams: 'PLUGIN_STREAM',
+  /** How gRPC may sit on the host's substreams: names joined by `,`, best first. Not set: `h2`. */
+  wires: 'PLUGIN_WIRES',
   /** Application protocol versions the host speaks: decimals joined by `,`, in any order. */
   versions: 'PLUGIN_PROTOCOL_VERSIONS',
   /** Ports, both included, that a plugin listening on TCP may take. */
@@ -51,6 +53,8 @@ export interface HostVariables extends Cookie {
   readonly versions: readonly number[]
   /** The stream that the host offers; left out, the plugin answers on a socket, as one of go-plugin does. */
   readonly stream?: StreamKind | undefined
+  /** Wires that the host takes calls on, on the stream. */
+  readonly wires?: readonly string[] | undefined
   /** 0 and 0 become 10000 and 25000, as go-plugin's host sends them. */
   readonly ports?: PortRange | undefined
   /** Asks for the broker's connections on the main one. */
@@ -63,11 +67,12 @@ export interface HostVariables extends Cookie {
 
 /** What the host adds to the plugin's environment. */
 export function hostVariables(options: HostVariables): Record<string, string> {
-  const { stream, ports, multiplex, clientCertificate, socketDir, socketGroup } = options
+  const { stream, wires, ports, multiplex, clientCertificate, socketDir, socketGroup } = options
   const given: Record<string, string | undefined> = {
     [options.cookieKey]: options.cookieValue,
     [variables.versions]: options.versions.toSorted((a, b) => a - b).join(','),
     [variables.streams]: stream === 'fd' ? `fd:${streamFd}` : stream,
+    [variables.wires]: stream === undefined ? undefined : wires?.join(','),
     ...portVariables(ports),
     // Not `false`: any value makes a plugin of go-plugin print a seventh field, which says true.
     [variables.multiplex]: multiplex === true ? 'true' : undefined,
@@ -95,6 +100,8 @@ export interface PluginEnvironment {
   /** undefined: the host set none (any go-plugin host), or one that is in `badStream`. */
   readonly stream: { readonly kind: 'fd'; readonly fd: number } | { readonly kind: 'stdio' } | undefined
   readonly badStream: string | undefined
+  /** Wires of the host, best first; `h2` where it names none. */
+  readonly wires: readonly string[]
   /**
    * 0 and 0 when the host set none, or what is in `badPorts`. They concern only a plugin that listens on TCP.
    */
@@ -135,6 +142,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, cookieKey: string): Plug
     badVersions: listed.filter((item) => !isVersion(item)),
     stream,
     badStream: stream === undefined ? streamText : undefined,
+    wires: nonEmpty(env[variables.wires])?.split(',') ?? ['h2'],
     ports: ports ?? { min: 0, max: 0 },
     badPorts:
       ports === undefined ? `${env[variables.minPort] ?? ''}..${env[variables.maxPort] ?? ''}` : undefined,

@@ -49,6 +49,7 @@ export async function attach(config: ReattachConfig, attachOptions: AttachOption
     facts,
     process: child,
     version,
+    wire: 'h2',
     connect: onSockets({ main, peerGone: child.exited, dir: options.socketDir, options }),
     options,
     reattachConfig: config,

@@ -1,4 +1,3 @@
-import { status } from '@grpc/grpc-js'
 import {
   type GoOptions,
   type SocketTransportOptions,
@@ -13,6 +12,7 @@ import { type SocketAddress, connectSocket } from '../stream/socket.js'
 import { type PluginFacts, notConnected } from './errors.js'
 import type { ResolvedConnectionOptions } from './options.js'
 import type { ConnectedPlugin } from './plugin.js'
+import { Status } from '../grpc/grpc-js.js'
 
 /** What it takes to reach a plugin on go-plugin's sockets. */
 export interface SocketPlace extends Pick<GoOptions, 'tls'>, Pick<SocketTransportOptions, 'peerGone'> {
@@ -91,5 +91,5 @@ function describe({ network, address }: SocketAddress): string {
 
 /** Of the plugin's own answers, none has another code than this, and only silence has this status. */
 function isUnreachable({ code, status: answered }: PluginError): boolean {
-  return code !== 'ERR_CALL_FAILED' || answered === status.DEADLINE_EXCEEDED
+  return code !== 'ERR_CALL_FAILED' || answered === Status.DEADLINE_EXCEEDED
 }

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { chooseWire } from '../grpc/wire.js'
 import { type HandshakeLine, type ParsedLine, parseLine } from '../handshake/line.js'
 import type { ChildProcessHandle } from '../process/spawn.js'
 import { settlesWithin, waitFor } from '../signal.js'
@@ -135,7 +136,7 @@ function checkNetwork(line: HandshakeLine, plugin: PluginFacts, options: Resolve
 }
 
 function checkWires(line: HandshakeLine, plugin: PluginFacts, options: ResolvedLaunchOptions): void {
-  if (options.wires.some((wire) => line.wires.includes(wire))) return
+  if (chooseWire(options.wires, line.wires) !== undefined) return
   throw wrongTransport(
     plugin,
     `offers the wires ${line.wires.join(', ') || '(none)'}, the host ${options.wires.join(', ')}`,

@@ -9,6 +9,7 @@ import { findProgram } from '../process/diagnose.js'
 import { pluginEnvironment } from '../process/environment.js'
 import { type ChildProcessHandle, spawnProcess } from '../process/spawn.js'
 import { type Certificate, createCertificate, parseCertificate, tlsOptions } from '../security/certificate.js'
+import { chooseWire } from '../grpc/wire.js'
 import { verifyFile } from '../security/checksum.js'
 import { settlesWithin } from '../signal.js'
 import { atExit } from '../at-exit.js'
@@ -112,6 +113,7 @@ async function spawnPlugin(
       ...options.handshake,
       versions: [...options.versions.keys()],
       stream,
+      wires: options.wires,
       ...(usesSockets && {
         ports: options.ports,
         multiplex: transport !== 'socket',
@@ -139,6 +141,7 @@ function connectStream(
     facts,
     process: child,
     version: line.appVersion,
+    wire: chooseWire(options.wires, line.wires) ?? 'h2',
     connect: () => {
       const transport = createStreamTransport('client', options)
       // The handshake has come on it.
@@ -181,6 +184,7 @@ async function connectSockets(started: SocketPlugin): Promise<Plugin> {
     facts,
     process: child,
     version: appVersion,
+    wire: 'h2',
     connect,
     options,
     reattachConfig:

@@ -4,6 +4,7 @@ import type { Transport, TransportKind } from '../broker/transport.js'
 import { PluginError } from '../errors.js'
 import type { Client } from '../grpc/client.js'
 import type { ServiceDescriptor } from '../grpc/service.js'
+import type { Wire } from '../grpc/wire.js'
 import { childLogger } from '../log.js'
 import type { MuxerStats } from '../mux/muxer.js'
 import type { Exit, ProcessHandle } from '../process/spawn.js'
@@ -26,6 +27,8 @@ export interface Plugin extends AsyncDisposable {
   readonly version: number
   /** How the two processes reach each other. */
   readonly transport: TransportKind
+  /** How this side's calls go. On sockets it is `h2`, go-plugin's only one. */
+  readonly wire: Wire
   /** Serves services to the plugin, and dials those it serves besides its main ones. */
   readonly broker: Broker
   /** For grpc-js clients of the plugin's main services: pass it as `channelOverride`. */
@@ -71,6 +74,7 @@ export interface PluginSetup {
   readonly facts: PluginFacts
   readonly process: ProcessHandle
   readonly version: number
+  readonly wire: Wire
   /** Makes the transport, which asks for the link a moment later. */
   readonly connect: (link: () => ControlLink) => Transport
   readonly options: ResolvedConnectionOptions
@@ -101,6 +105,7 @@ export function createPlugin(setup: PluginSetup): ConnectedPlugin {
   const hold = createHold([child, transport])
   const broker = createBroker({
     transport,
+    wire: setup.wire,
     peerName: facts.name,
     maxMessageBytes: options.maxMessageBytes,
     onBusy: (busy) => (busy ? hold.take() : hold.release()),
@@ -118,7 +123,7 @@ export function createPlugin(setup: PluginSetup): ConnectedPlugin {
     link = openBrokerStream(control)
     void readOutput()
   }
-  logger.debug({ version, transport: transport.kind }, 'using plugin')
+  logger.debug({ version, transport: transport.kind, wire: setup.wire }, 'using plugin')
 
   async function readOutput(): Promise<void> {
     try {
@@ -193,6 +198,7 @@ export function createPlugin(setup: PluginSetup): ConnectedPlugin {
     pid: facts.pid,
     version,
     transport: transport.kind,
+    wire: setup.wire,
     broker,
     channel: main.channel,
     reattachConfig: setup.reattachConfig,

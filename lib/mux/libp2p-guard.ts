@@ -12,7 +12,7 @@ import {
 } from './frame.js'
 import { createPeerIds } from './peer-ids.js'
 import type { FrameHeader } from './frame.js'
-import type { Flow } from './substream.js'
+import type { Flow } from './port.js'
 
 const { syn, ack, fin, rst } = frameFlags
 

@@ -5,10 +5,9 @@ import { silentLogger } from '../log.js'
 import { frameFlags, goAwayCodes, initialWindowBytes } from './frame.js'
 import { createGuard } from './libp2p-guard.js'
 import { createSession } from './session.js'
-import { Substream } from './substream.js'
 import type { Logger } from '../log.js'
 import type { CreateMuxer } from './muxer.js'
-import type { Flow } from './substream.js'
+import type { Flow, Receiver, SubstreamPort } from './port.js'
 
 type LibraryMuxer = ReturnType<ReturnType<ReturnType<typeof yamux>>['createStreamMuxer']>
 type LibraryStream = LibraryMuxer['streams'][number]
@@ -40,9 +39,12 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
     stream,
     { ...options, maxSubstreams },
     {
-      open: () => {
+      open: (make) => {
         const inner = library.open()
-        return adopt(inner, guard.open(inner.streamId))
+        const port = adopt(inner, guard.open(inner.streamId))
+        const receiver = make(port)
+        port.receiver = receiver
+        return receiver
       },
       get live() {
         return guard.live
@@ -78,18 +80,20 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
       if (flow === undefined) return
       // The ACK goes out with acceptance: Go's opener gives up a session that owes one for 75 s.
       inner.sendWindowUpdate()
-      session.accepted(adopt(inner, flow))
+      session.accept(adopt(inner, flow))
     },
     fail: (error) =>
       session.fail(new PluginError('ERR_SESSION_PROTOCOL', 'the yamux library failed', { cause: error }))
   })
 
-  const adopt = (inner: LibraryStream, flow: Flow): Substream => {
-    const substream = new Substream({
+  const adopt = (inner: LibraryStream, flow: Flow): SubstreamPort => {
+    const port: SubstreamPort = {
+      receiver: nobody,
       flow,
       turns,
-      send: (body, length) => {
+      send: (body, length, last) => {
         inner.send(body.length === 1 ? body[0]! : Buffer.concat(body, length))
+        if (last === true) port.finish()
         return false
       },
       // Nothing is left to be written, so the library sends FIN at once; the promise has nothing to add.
@@ -102,18 +106,20 @@ export const createLibp2pMuxer: CreateMuxer = (stream, options) => {
       grant: (bytes) => {
         if (!session.over) turns.write(guard.grant(flow, bytes))
       },
-      released: () => session.leave(substream)
-    })
-    session.enter(substream)
+      released: () => session.leave(port)
+    }
+    session.enter(port)
     inner.addEventListener('message', ({ data }) => {
-      for (const bytes of data instanceof Uint8Array ? [data] : data) substream.receive(own(bytes))
+      for (const bytes of data instanceof Uint8Array ? [data] : data) port.receiver.receive(asBuffer(bytes))
     })
-    inner.addEventListener('remoteCloseWrite', () => substream.receiveEnd())
+    inner.addEventListener('remoteCloseWrite', () => port.receiver.receiveEnd())
     inner.addEventListener('close', ({ error }) => {
       if (error === undefined) return
-      substream.receiveReset(new PluginError('ERR_STREAM_RESET', `the peer has reset substream ${flow.id}`))
+      port.receiver.receiveReset(
+        new PluginError('ERR_STREAM_RESET', `the peer has reset substream ${flow.id}`)
+      )
     })
-    return substream
+    return port
   }
 
   const onStreamFailure = (error: unknown): void => {
@@ -217,8 +223,15 @@ function libraryLog(logger: Logger): LibraryLog {
   return scoped
 }
 
-/** The bytes as a Buffer that may be kept: a small slice must not keep the large chunk it came in alive. */
-function own(bytes: Uint8Array): Buffer {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return bytes.byteLength * 4 < bytes.buffer.byteLength ? Buffer.from(view) : view
+/** Of a substream whose receiver is still being made. Nothing arrives meanwhile. */
+const nobody: Receiver = {
+  receive: () => {},
+  receiveEnd: () => {},
+  receiveReset: () => {},
+  lose: () => {},
+  destroy: () => {}
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.js'
+import type { Receiver, SubstreamPort } from './port.js'
 
 /**
  * One yamux session over one byte stream: many substreams, each a byte Duplex with half-close, reset and back
@@ -21,6 +22,11 @@ export interface Muxer {
    * has said that it accepts no more; `ERR_SESSION_LIMIT` when `maxSubstreams` are open.
    */
   open(): Duplex
+  /**
+   * The same without a Duplex: `make` gives what takes the bytes of the substream, and sends by the port that it is given
+   * once this has returned.
+   */
+  openRaw<R extends Receiver>(make: (port: SubstreamPort) => R): R
   /** Whether the session is over: nothing can be opened, and every substream has been told. */
   readonly over: boolean
   /** Settles once the session is over and the stream closed: with the reason, or undefined after an orderly end. Never rejects. */
@@ -53,7 +59,12 @@ export interface MuxerOptions {
   /** yamux role: the host is the client (odd stream IDs), the plugin the server (even ones). */
   readonly role: 'client' | 'server'
   /** Told of each substream the peer opens. Must not throw; a substream nobody wants is destroyed by the callee. */
-  readonly onSubstream: (substream: Duplex) => void
+  readonly onSubstream?: (substream: Duplex) => void
+  /**
+   * Gives what takes the bytes of a substream that the peer opens. Default: a Duplex, of which `onSubstream` is told. Must
+   * not throw.
+   */
+  readonly receiverOf?: (port: SubstreamPort) => Receiver
   /**
    * Substreams that may be open at once, counted for each opener. A further one from the peer is reset; a further
    * own one throws `ERR_SESSION_LIMIT`. Default 16,384 on `native`; 1000 on `libp2p`, its own default: its look-up is

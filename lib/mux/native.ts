@@ -5,11 +5,10 @@ import { createExpiry } from './expiry.js'
 import { frameFlags, frameTypes, goAwayCodes, initialWindowBytes, maxUint32, yamuxVersion } from './frame.js'
 import { createPeerIds } from './peer-ids.js'
 import { checkCount, createSession } from './session.js'
-import { Substream } from './substream.js'
 import type { FrameSink } from './decoder.js'
 import type { Expiry } from './expiry.js'
 import type { CreateMuxer } from './muxer.js'
-import type { Flow, SubstreamPort } from './substream.js'
+import type { Flow, Receiver, SubstreamPort } from './port.js'
 import type { Turns } from './turns.js'
 
 const { syn, ack, fin, rst } = frameFlags
@@ -34,7 +33,7 @@ interface Shared {
   taken(entry: Entry): void
   /** Substreams with our FIN and without the peer's. */
   readonly halfClosed: Expiry<Entry>
-  /** Flags are owed that have to leave by themselves at the end of the tick. */
+  /** SYN or ACK is owed, and leaves by itself if no frame takes it along: SYN this tick, ACK this turn of the event loop. */
   announce(entry: Entry): void
   /** The ID is free: both directions have ended, or one end has reset it. */
   forget(entry: Entry): void
@@ -64,7 +63,7 @@ class Entry implements SubstreamPort, Flow {
   finished = false
   peerFinished = false
   onCredit: (() => void) | undefined
-  readonly substream: Substream
+  receiver!: Receiver
   /** An own one that the peer has not taken. */
   #untaken = false
   /** SYN or ACK, until a frame has carried it. */
@@ -77,7 +76,6 @@ class Entry implements SubstreamPort, Flow {
   constructor(shared: Shared, own: boolean) {
     this.#shared = shared
     this.own = own
-    this.substream = new Substream(this)
   }
 
   get flow(): Flow {
@@ -109,6 +107,8 @@ class Entry implements SubstreamPort, Flow {
 
   /** Sends what is owed by itself, unless a frame has carried it meanwhile. */
   sendOwed(): void {
+    if (this.#owed === 0 || this.#forgotten) return
+    if (!this.own) this.receiver.acknowledging?.()
     if (this.#owed !== 0 && !this.#forgotten) this.#sendControl(0, 0)
   }
 
@@ -122,9 +122,14 @@ class Entry implements SubstreamPort, Flow {
     this.#shared.turns.frame(frameTypes.windowUpdate, this.#takeOwed() | flags, this.id, credit)
   }
 
-  send(body: readonly Uint8Array[], length: number): boolean {
+  send(body: readonly Uint8Array[], length: number, last = false): boolean {
     this.sendWindow -= length
-    return this.#shared.turns.frame(frameTypes.data, this.#takeOwed(), this.id, length, body)
+    const flags = this.#takeOwed()
+    if (!last) return this.#shared.turns.frame(frameTypes.data, flags, this.id, length, body)
+    this.finished = true
+    const held = this.#shared.turns.frame(frameTypes.data, flags | fin, this.id, length, body)
+    this.#finSent()
+    return held
   }
 
   finish(): void {
@@ -135,6 +140,10 @@ class Entry implements SubstreamPort, Flow {
   #sendFin(): void {
     if (this.#forgotten) return
     this.#sendControl(fin, 0)
+    this.#finSent()
+  }
+
+  #finSent(): void {
     if (this.peerFinished) this.#forget()
     else this.#shared.halfClosed.add(this)
   }
@@ -191,25 +200,23 @@ class Entry implements SubstreamPort, Flow {
 
   /** Data that fits the window. */
   arrived(piece: Buffer): void {
-    this.substream.receive(own(piece))
+    this.receiver.receive(piece)
   }
 
   peerFin(): void {
     this.peerFinished = true
     this.#shared.halfClosed.delete(this)
     if (this.finished) this.#forget()
-    this.substream.receiveEnd()
+    this.receiver.receiveEnd()
   }
 
   peerReset(): void {
     this.#forget()
-    this.substream.receiveReset(
-      new PluginError('ERR_STREAM_RESET', `the peer has reset substream ${this.id}`)
-    )
+    this.receiver.receiveReset(new PluginError('ERR_STREAM_RESET', `the peer has reset substream ${this.id}`))
   }
 
   timedOut(what: string): void {
-    this.substream.destroy(new PluginError('ERR_STREAM_TIMEOUT', `substream ${this.id} ${what}`))
+    this.receiver.destroy(new PluginError('ERR_STREAM_TIMEOUT', `substream ${this.id} ${what}`))
   }
 }
 
@@ -238,6 +245,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
   /** Own substreams that wait for a place in the peer's backlog, in the order in which they were opened. */
   const held = new Set<Entry>()
   let owing: Entry[] = []
+  let acknowledging: Entry[] = []
   let untakenCount = 0
   let livePeer = 0
   let nextId = role === 'client' ? 1 : 2
@@ -251,12 +259,14 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
     stream,
     { ...options, maxSubstreams },
     {
-      open: () => {
+      open: (make) => {
         const entry = new Entry(shared, true)
-        session.enter(entry.substream)
+        const receiver = make(entry)
+        entry.receiver = receiver
+        session.enter(entry)
         if (untakenCount < acceptBacklog && held.size === 0) admit(entry)
         else held.add(entry)
-        return entry.substream
+        return receiver
       },
       get live() {
         return entries.size + held.size
@@ -288,6 +298,12 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
     }
   )
   const { turns } = session
+
+  const acknowledge = (): void => {
+    const entries = acknowledging
+    acknowledging = []
+    for (const entry of entries) entry.sendOwed()
+  }
 
   const opening = createExpiry<Entry>(openTimeoutMs, (entry) =>
     entry.timedOut(`was not taken by the peer within ${openTimeoutMs} ms`)
@@ -333,15 +349,20 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
       if (held.size > 0) admitHeld()
     },
     announce: (entry) => {
-      owing.push(entry)
-      turns.schedule()
+      if (entry.own) {
+        owing.push(entry)
+        turns.schedule()
+        return
+      }
+      // Later, because an answer that a promise gives comes after this tick.
+      if (acknowledging.push(entry) === 1) setImmediate(acknowledge)
     },
     forget: (entry) => {
       held.delete(entry)
       halfClosed.delete(entry)
       if (entries.delete(entry.id) && !entry.own) livePeer--
     },
-    released: (entry) => session.leave(entry.substream),
+    released: (entry) => session.leave(entry),
     roundTrip: () => {
       if (performance.now() - measuredAt > roundTripAgeMs) void measure()
       return roundTripMs
@@ -359,6 +380,8 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
   /** Applies the header of a frame that concerns no substream. */
   const onSessionFrame = (type: number, flags: number, value: number): boolean => {
     if (type === frameTypes.ping) {
+      // The reply tells the peer that all before it was dealt with.
+      acknowledge()
       session.onPing(flags, value)
     } else if (value === goAwayCodes.normal) {
       peerGoneAway = true
@@ -382,10 +405,10 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
     const entry = new Entry(shared, false)
     entries.set(id, entry)
     livePeer++
-    session.enter(entry.substream)
+    session.enter(entry)
     // The ACK goes out with acceptance: Go's opener gives up a session that owes one for 75 s.
     entry.begin(id)
-    session.accepted(entry.substream)
+    session.accept(entry)
     return !session.over
   }
 
@@ -419,7 +442,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
       if (entry.peerFinished) {
         if ((flags & fin) !== 0) return violate(`substream ${id} was finished twice`)
         if (payload > 0) {
-          entry.substream.destroy(
+          entry.receiver.destroy(
             new PluginError('ERR_STREAM_RESET', `substream ${id} was reset: the peer sent data after its end`)
           )
           return !session.over
@@ -498,9 +521,4 @@ function checkWindow(bytes: number): void {
   throw new PluginError('ERR_CONFIG_INVALID', `maxWindowBytes is ${bytes}, not a window`, {
     hint: `Give maxWindowBytes as bytes from ${initialWindowBytes}, which yamux begins with, to ${maxUint32}.`
   })
-}
-
-/** Bytes that may be kept: a small slice must not keep the large chunk it came in alive. */
-function own(bytes: Buffer): Buffer {
-  return bytes.length * 4 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes
 }

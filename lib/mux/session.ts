@@ -3,9 +3,10 @@ import { PluginError } from '../errors.js'
 import { silentLogger } from '../log.js'
 import { checkDuration, settlesWithin, waitFor } from '../signal.js'
 import { frameFlags, frameTypes, goAwayCodes, maxUint32 } from './frame.js'
+import { Substream } from './substream.js'
 import { createTurns } from './turns.js'
 import type { Muxer, MuxerOptions } from './muxer.js'
-import type { Substream } from './substream.js'
+import type { Receiver, SubstreamPort } from './port.js'
 import type { Turns } from './turns.js'
 
 const defaultCloseTimeoutMs = 5000
@@ -32,8 +33,8 @@ type State = 'open' | 'closing' | 'over'
 
 /** What an engine does for its session. */
 export interface EngineHooks {
-  /** Opens a substream; that it may be opened has been checked. */
-  open(): Substream
+  /** Opens a substream for the receiver that `make` gives; that it may be opened has been checked. */
+  open<R extends Receiver>(make: (port: SubstreamPort) => R): R
   /** Substreams that are live: not yet finished both ways, not reset. `liveOwn` counts those opened here. */
   readonly live: number
   readonly liveOwn: number
@@ -54,10 +55,10 @@ export interface Session {
   readonly turns: Turns
   readonly over: boolean
   /** A substream is there, and is not any more. */
-  enter(substream: Substream): void
-  leave(substream: Substream): void
-  /** Hands over a substream of the peer, which has entered. */
-  accepted(substream: Substream): void
+  enter(port: SubstreamPort): void
+  leave(port: SubstreamPort): void
+  /** Finds the receiver of a substream of the peer, which has entered. */
+  accept(port: SubstreamPort): void
   /** A ping frame from the peer. */
   onPing(flags: number, value: number): void
   /** The peer has ended the stream, in the middle of a frame if it was truncated. */
@@ -79,6 +80,7 @@ export function createSession(
 ): Session {
   const {
     onSubstream,
+    receiverOf = (port) => new Substream(port),
     maxSubstreams: most,
     keepAliveIntervalMs = Infinity,
     keepAliveTimeoutMs = defaultPingTimeoutMs,
@@ -98,7 +100,7 @@ export function createSession(
   let onIdle: (() => void) | undefined
   let lastPing = 0
   const pings = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
-  const substreams = new Set<Substream>()
+  const substreams = new Set<SubstreamPort>()
 
   const turns = createTurns(stream, {
     onFlood: () => {
@@ -111,7 +113,7 @@ export function createSession(
   const end = (
     reason: Error | undefined,
     code: number | undefined,
-    leave: (substream: Substream) => void
+    leave: (receiver: Receiver) => void
   ): void => {
     if (state === 'over') return
     state = 'over'
@@ -126,7 +128,7 @@ export function createSession(
     turns.stop()
     clearInterval(keepAliveTimer)
     for (const { reject } of pings.values()) reject(sessionOver())
-    for (const substream of substreams) leave(substream)
+    for (const { receiver } of substreams) leave(receiver)
     engine.over?.()
     onIdle?.()
   }
@@ -139,7 +141,7 @@ export function createSession(
       'the session was lost before the substream had ended',
       { cause: reason }
     )
-    end(reason, code, (substream) => substream.lose(lost))
+    end(reason, code, (receiver) => receiver.lose(lost))
     stream.end()
     if (patienceMs < Infinity) peerEndTimer = setTimeout(() => stream.destroy(), patienceMs)
   }
@@ -183,12 +185,12 @@ export function createSession(
         'ERR_SESSION_CLOSED',
         `the session was closed; ${timeoutMs} ms were not enough`
       )
-      for (const substream of substreams) substream.destroy(late)
+      for (const { receiver } of substreams) receiver.destroy(late)
     }
     endWith(undefined, undefined, Math.max(deadline - performance.now(), peerEndTimeoutMs))
   }
 
-  const open = (): Substream => {
+  const open = <R extends Receiver>(make: (port: SubstreamPort) => R): R => {
     if (state !== 'open') throw sessionOver()
     if (engine.peerGoneAway) throw new PluginError('ERR_SESSION_GOAWAY', 'the peer takes no more substreams')
     if (engine.liveOwn >= most) {
@@ -202,7 +204,7 @@ export function createSession(
       })
     }
     opened++
-    return engine.open()
+    return engine.open(make)
   }
 
   if (keepAliveIntervalMs < Infinity) {
@@ -216,20 +218,23 @@ export function createSession(
     get over() {
       return state === 'over'
     },
-    enter: (substream) => {
-      substreams.add(substream)
+    enter: (port) => {
+      substreams.add(port)
     },
-    leave: (substream) => {
-      substreams.delete(substream)
+    leave: (port) => {
+      substreams.delete(port)
       if (substreams.size === 0) onIdle?.()
     },
-    accepted: (substream) => {
+    accept: (port) => {
       acceptedCount++
+      const receiver = receiverOf(port)
+      port.receiver = receiver
+      if (!(receiver instanceof Substream)) return
       try {
-        onSubstream(substream)
+        onSubstream?.(receiver)
       } catch (error) {
         logger.warn({ err: error }, 'the listener for substreams threw; its substream is destroyed')
-        substream.destroy()
+        receiver.destroy()
       }
     },
     onPing: (flags, value) => {
@@ -257,7 +262,8 @@ export function createSession(
         return outcome
       })
       return {
-        open,
+        open: () => open(makeSubstream),
+        openRaw: open,
         get over() {
           return state === 'over'
         },
@@ -273,13 +279,17 @@ export function createSession(
           await closed
         },
         abort: (reason) => {
-          end(reason, goAwayCodes.internalError, (substream) => substream.destroy(reason))
+          end(reason, goAwayCodes.internalError, (receiver) => receiver.destroy(reason))
           stream.destroy()
         },
         stats: () => ({ substreams: substreams.size, opened, accepted: acceptedCount })
       }
     }
   }
+}
+
+function makeSubstream(port: SubstreamPort): Substream {
+  return new Substream(port)
 }
 
 /** Checks an option that is a count: an integer of at least 1. @throws `ERR_CONFIG_INVALID` */

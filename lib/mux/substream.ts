@@ -1,7 +1,8 @@
 import { Duplex } from 'node:stream'
 import { PluginError } from '../errors.js'
 import { timerMs } from '../signal.js'
-import type { Turns } from './turns.js'
+import type { Receiver, SubstreamPort } from './port.js'
+import type { Writer } from './turns.js'
 
 /**
  * What a substream holds in each direction before it says stop: the size at which node:http2, itself a reader
@@ -13,7 +14,7 @@ const substreamHighWaterMark = 64 * 1024
  * The largest frame we write: other substreams get their turn in between. Somewhat more than 64 KiB, so that a message of
  * this much loved size is one frame with all that gRPC and HTTP/2 put around it.
  */
-const maxFrameBytes = 72 * 1024
+export const maxFrameBytes = 72 * 1024
 
 /**
  * How long a reader may still take what has arrived once the session is lost and something waits on the write
@@ -21,48 +22,11 @@ const maxFrameBytes = 72 * 1024
  */
 const lingerMs = 1000
 
-/** The ledger's entry of one substream: credit in bytes, and which directions have ended. */
-export interface Flow {
-  readonly id: number
-  /** Bytes that the peer still takes. */
-  sendWindow: number
-  /** Bytes that the peer may still send. */
-  receiveWindow: number
-  /** Nothing may be sent although there is credit; `onCredit` tells when that is over. */
-  withheld: boolean
-  /** FIN was sent, FIN was received. */
-  finished: boolean
-  peerFinished: boolean
-  /** Called when `sendWindow` has grown. */
-  onCredit: (() => void) | undefined
-}
-
-/** What a substream needs of its session. */
-export interface SubstreamPort {
-  readonly flow: Flow
-  readonly turns: Turns
-  /**
-   * Sends one data frame of `length` bytes. True: the bytes are still in use, and must not change until `turns.left`
-   * has told.
-   */
-  send(body: readonly Uint8Array[], length: number): boolean
-  /** Sends FIN. */
-  finish(): void
-  /** Sends RST, unless both directions have ended or the peer was first. */
-  reset(): void
-  /** How many bytes have to be consumed before the peer gets credit for them, so that updates are few. */
-  readonly creditThresholdBytes: number
-  /** Gives the peer credit for bytes that were consumed. */
-  grant(bytes: number): void
-  /** The substream is gone; called once. */
-  released(): void
-}
-
 /**
  * One yamux substream as a byte Duplex; `Muxer` says how it behaves. It has the members of `net.Socket` that node:http2
  * and node:tls use of theirs.
  */
-export class Substream extends Duplex {
+export class Substream extends Duplex implements Receiver, Writer {
   readonly #port: SubstreamPort
   /** Bytes pushed and not yet credited to the peer. */
   #owedBytes = 0
@@ -79,13 +43,12 @@ export class Substream extends Duplex {
   #idle: NodeJS.Timeout | undefined
   #bytesRead = 0
   #bytesWritten = 0
-  readonly #pump = (): void => this.#drain()
   #onLeft: (() => void) | undefined
 
   constructor(port: SubstreamPort) {
     super({ allowHalfOpen: true, highWaterMark: substreamHighWaterMark, decodeStrings: true })
     this.#port = port
-    port.flow.onCredit = this.#pump
+    port.flow.onCredit = () => this.#drain()
   }
 
   /** Bytes of payload that have arrived, and that were handed to the session. */
@@ -150,16 +113,15 @@ export class Substream extends Duplex {
     return this
   }
 
-  /** Bytes from the peer. They are kept as they are: the caller gives them away. */
-  receive(bytes: Buffer): void {
+  receive(piece: Buffer): void {
     if (this.destroyed) return
+    const bytes = own(piece)
     this.#owedBytes += bytes.length
     this.#bytesRead += bytes.length
     this.#idle?.refresh()
     if (this.push(bytes)) this.#credit()
   }
 
-  /** The peer's FIN. */
   receiveEnd(): void {
     if (!this.destroyed) this.push(null)
   }
@@ -201,7 +163,7 @@ export class Substream extends Duplex {
   #swallow(): void {
     this.#startLinger()
     const written = this.#takeWritten()
-    this.#port.turns.leave(this.#pump)
+    this.#port.turns.leave(this)
     setImmediate(() => written?.())
   }
 
@@ -242,6 +204,11 @@ export class Substream extends Duplex {
     this.#drain()
   }
 
+  /** Its turn to write has come. */
+  turn(): void {
+    this.#drain()
+  }
+
   /** Sends as much of the queue as the peer's window, the stream and the other substreams let it. */
   #drain(): void {
     if (this.#written === undefined) return
@@ -252,7 +219,7 @@ export class Substream extends Duplex {
     const { flow, turns } = this.#port
     while (this.#queueBytes > 0) {
       if (flow.sendWindow === 0 || flow.withheld) return
-      if (!turns.take(this.#pump)) return
+      if (!turns.take(this)) return
       this.#send(Math.min(flow.sendWindow, maxFrameBytes))
     }
     if (this.#inUse) turns.left((this.#onLeft ??= () => this.#left()))
@@ -310,7 +277,7 @@ export class Substream extends Duplex {
     clearTimeout(this.#idle)
     const { flow, turns } = this.#port
     flow.onCredit = undefined
-    turns.leave(this.#pump)
+    turns.leave(this)
     this.#port.reset()
     this.#port.released()
     this.#takeWritten()?.(
@@ -318,4 +285,9 @@ export class Substream extends Duplex {
     )
     callback(error)
   }
+}
+
+/** Bytes that may be kept: a small slice must not keep the large chunk it came in alive. */
+export function own(bytes: Buffer): Buffer {
+  return bytes.length * 4 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes
 }

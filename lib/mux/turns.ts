@@ -15,6 +15,11 @@ const controlBacklogBytes = 1024 * 1024
 const slabBytes = 32 * 1024
 const copiedBytes = 4 * 1024
 
+/** One that waits for its turn to write. */
+export interface Writer {
+  turn(): void
+}
+
 /**
  * The write side of the stream, shared by the substreams of a session: one data frame a turn, first come
  * first served.
@@ -32,11 +37,11 @@ export interface Turns {
   left(callback: () => void): void
   /**
    * Asks to write one data frame. When the answer is false, because the stream is full or others were first,
-   * `writer` has been queued and is called when its turn comes; it must ask again then.
+   * `writer` has been queued and is told when its turn comes; it must ask again then.
    */
-  take(writer: () => void): boolean
+  take(writer: Writer): boolean
   /** Takes `writer` out of the queue. */
-  leave(writer: () => void): void
+  leave(writer: Writer): void
   /** Makes sure that this tick is followed by a flush. */
   schedule(): void
   /** Hands what was written in this tick to the stream now. */
@@ -57,10 +62,10 @@ export interface TurnsOptions {
  * a reader can always be answered.
  */
 export function createTurns(stream: Writable, { onFlood, beforeFlush }: TurnsOptions): Turns {
-  const waiting = new Set<() => void>()
+  const waiting = new Set<Writer>()
   const fullBytes = stream.writableHighWaterMark
   const limitBytes = fullBytes + controlBacklogBytes
-  let served: (() => void) | undefined
+  let served: Writer | undefined
   let scheduled = false
   let stopped = false
 
@@ -147,7 +152,7 @@ export function createTurns(stream: Writable, { onFlood, beforeFlush }: TurnsOpt
       if (isFull()) return
       waiting.delete(writer)
       served = writer
-      writer()
+      writer.turn()
       served = undefined
     }
   }

@@ -34,6 +34,8 @@ export interface Endpoint {
   readonly transport: Transport
   /** How the handshake line names it. */
   readonly line: Pick<HandshakeLine, 'network' | 'address' | 'certificate' | 'multiplex'>
+  /** Wires that the host takes calls on. */
+  readonly peerWires: readonly string[]
   /** Services that the main server needs for it, beside those it has already. */
   services(others: readonly ServiceBinding[]): readonly ServiceBinding[]
   /** Whether a host is connected now. */
@@ -81,7 +83,7 @@ export async function openEndpoint(setup: EndpointSetup): Promise<Endpoint> {
 
 function openStreamEndpoint(
   stream: NonNullable<PluginEnvironment['stream']>,
-  { options, createMuxer }: EndpointSetup
+  { environment, options, createMuxer }: EndpointSetup
 ): Endpoint {
   const opened: RefDuplex = stream.kind === 'fd' ? openFd(stream.fd) : openStdio()
   const transport = createStreamTransport('server', options)
@@ -90,6 +92,7 @@ function openStreamEndpoint(
   transport.start(opened, createMuxer)
   return {
     transport,
+    peerWires: environment.wires,
     line: { network: stream.kind, address: stream.kind === 'fd' ? String(stream.fd) : '-' },
     services: () => [],
     connected: true,
@@ -144,6 +147,7 @@ export async function openSocketEndpoint(
   }
   return {
     transport,
+    peerWires: ['h2'],
     line: {
       network: listener.network,
       address: listener.address,

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { type ErrorFacts, PluginError, isPluginError } from '../errors.js'
 import type { ServiceBinding } from '../grpc/handler.js'
+import { chooseWire } from '../grpc/wire.js'
 import { cookieProblem } from '../handshake/cookie.js'
 import { type PluginEnvironment, clearEnvironment, readEnvironment } from '../handshake/env.js'
 import { formatLine } from '../handshake/line.js'
@@ -132,6 +133,7 @@ export function startServing(endpoint: Endpoint, version: number, options: Resol
   })
   const broker = createBroker({
     transport,
+    wire: chooseWire(options.wires, endpoint.peerWires) ?? 'h2',
     peerName: 'host',
     maxMessageBytes: options.maxMessageBytes,
     mayDial: () => {

@@ -1,8 +1,8 @@
-import { status } from '@grpc/grpc-js'
 import { type ConnInfo as ConnInfoMessage, GRPCBroker } from '#proto/goplugin/goplugin.js'
 import type { ConnInfo, ControlLink } from '../broker/control.js'
 import { brokerClosed } from '../broker/errors.js'
 import { PluginError, isPluginError } from '../errors.js'
+import { Status } from '../grpc/grpc-js.js'
 import { type ServiceBinding, implement } from '../grpc/handler.js'
 import { callError } from '../grpc/status.js'
 import type { Connection } from './broker.js'
@@ -220,5 +220,5 @@ function createQueue(): Queue {
 }
 
 function tooSlow(): PluginError {
-  return callError(status.RESOURCE_EXHAUSTED, `${maxQueued} broker messages wait to be read`)
+  return callError(Status.RESOURCE_EXHAUSTED, `${maxQueued} broker messages wait to be read`)
 }

@@ -1,14 +1,21 @@
 import type { CallCredentials, ChannelInterface } from '@grpc/grpc-js'
 import { GRPCBroker, GRPCStdio } from '#proto/goplugin/goplugin.js'
-import type { Acceptance } from '../broker/route.js'
+import type { Acceptance, CallRoute } from '../broker/route.js'
 import type { Transport } from '../broker/transport.js'
 import { brokerClosed, checkId } from '../broker/errors.js'
 import { type ErrorCode, PluginError, isPluginError } from '../errors.js'
-import { type Connect, type StreamChannel, createChannel } from '../grpc/channel.js'
+import {
+  type ChannelOptions,
+  type Connect,
+  type StreamChannel,
+  createChannel,
+  createDirectChannel
+} from '../grpc/channel.js'
 import { type Client, createClient } from '../grpc/client.js'
 import { type ServiceImplementation, type ServiceBinding, implement } from '../grpc/handler.js'
 import { type GrpcServer, createGrpcServer } from '../grpc/server.js'
 import type { ServiceDescriptor } from '../grpc/service.js'
+import type { Wire } from '../grpc/wire.js'
 import type { Logger } from '../log.js'
 import { checkDuration } from '../signal.js'
 
@@ -79,6 +86,8 @@ export interface Broker {
 
 export interface BrokerSetup {
   readonly transport: Pick<Transport, 'kind' | 'route' | 'over' | 'isLost'>
+  /** How calls of this side go, where the transport leaves a choice. The other side's are served on every wire. */
+  readonly wire: Wire
   /** How messages name the other process. */
   readonly peerName: string
   /** Limit of one message, both ways, in bytes. */
@@ -172,7 +181,11 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       onBusy,
       logger
     })
-    const acceptance: Acceptance = route.accept(id, (connection) => server.serve(connection))
+    const acceptance: Acceptance = route.accept(
+      id,
+      (connection) => server.serve(connection),
+      (port) => server.serveCall(port)
+    )
     servers.add(server)
     const served: Served = {
       id,
@@ -200,11 +213,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     dial(id, options = {}) {
       checkId(id)
       if (closed) throw brokerClosed(id)
-      const connect: Connect = (signal) => {
-        setup.mayDial?.()
-        return route.dial(id, signal)
-      }
-      const channel = createChannel(connect, {
+      const channelOptions: ChannelOptions = {
         target: `${peerName}:${id}`,
         maxReceiveBytes: maxMessageBytes,
         maxSendBytes: maxMessageBytes,
@@ -214,7 +223,19 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         explainLoss: (cause) => explainLoss(id, cause),
         mayRedial,
         logger
-      })
+      }
+      const connect: Connect = (signal) => {
+        setup.mayDial?.()
+        return route.dial(id, signal)
+      }
+      const openCalls = (): CallRoute => {
+        setup.mayDial?.()
+        return route.calls!(id)
+      }
+      const channel =
+        setup.wire === 'direct' && route.calls !== undefined
+          ? createDirectChannel(openCalls, channelOptions)
+          : createChannel(connect, channelOptions)
       channels.add(channel)
       void channel.closed.then(() => channels.delete(channel))
       const connection: Connection = {

@@ -1,5 +1,5 @@
-import { status } from '@grpc/grpc-js'
 import { Health, HealthCheckResponse } from '#proto/grpc/health/v1/health.js'
+import { Status } from '../grpc/grpc-js.js'
 import { type ServiceBinding, implement } from '../grpc/handler.js'
 import { callError } from '../grpc/status.js'
 import type { Connection } from './broker.js'
@@ -19,7 +19,7 @@ export function healthService(stopping: AbortSignal): ServiceBinding {
   const binding = implement(Health, {
     check({ service }) {
       if (known(service)) return { status: current() }
-      throw callError(status.NOT_FOUND, `health of "${service.slice(0, 100)}" is not watched here`)
+      throw callError(Status.NOT_FOUND, `health of "${service.slice(0, 100)}" is not watched here`)
     },
     list() {
       return { statuses: { '': { status: current() }, [pluginServiceName]: { status: current() } } }
@@ -56,6 +56,6 @@ export async function ping(connection: Connection, options: PingOptions = {}): P
     .dispense(Health)
     .check({ service: pluginServiceName }, { timeoutMs: 5000, ...options })
   if (response.status !== SERVING) {
-    throw callError(status.UNAVAILABLE, `it answered, but is not serving (health status ${response.status})`)
+    throw callError(Status.UNAVAILABLE, `it answered, but is not serving (health status ${response.status})`)
   }
 }

@@ -1,10 +1,10 @@
-import { status } from '@grpc/grpc-js'
 import {
   ServerReflection,
   type ServerReflectionRequest,
   type ServerReflectionResponse
 } from '#proto/grpc/reflection/v1/reflection.js'
 import { ServerReflection as ServerReflectionAlpha } from '#proto/grpc/reflection/v1alpha/reflection.js'
+import { Status } from '../grpc/grpc-js.js'
 import { type ServiceBinding, implement } from '../grpc/handler.js'
 import { callError } from '../grpc/status.js'
 import { readCatalog, type Catalog, type ReflectedFile } from './reflection-catalog.js'
@@ -70,11 +70,11 @@ function answer(
     const { extensionNumber, containingType } = fileContainingExtension
     return notFound(`extension ${extensionNumber} of ${quoted(containingType)}`)
   }
-  throw callError(status.INVALID_ARGUMENT, 'the reflection request has no message_request that is known here')
+  throw callError(Status.INVALID_ARGUMENT, 'the reflection request has no message_request that is known here')
 }
 
 function notFound(what: string): ServerReflectionResponse.Init {
-  return { errorResponse: { errorCode: status.NOT_FOUND, errorMessage: `${what} is not known here` } }
+  return { errorResponse: { errorCode: Status.NOT_FOUND, errorMessage: `${what} is not known here` } }
 }
 
 function quoted(name: string): string {

@@ -1,7 +1,7 @@
-import { status } from '@grpc/grpc-js'
 import { GRPCStdio, StdioData } from '#proto/goplugin/goplugin.js'
 import { checkBytes } from '../check.js'
 import { isPluginError } from '../errors.js'
+import { Status } from '../grpc/grpc-js.js'
 import { type ServiceBinding, implement } from '../grpc/handler.js'
 import { type Logger, silentLogger } from '../log.js'
 import type { Connection } from './broker.js'
@@ -184,9 +184,9 @@ export interface ReadStdioOptions {
  * service.
  */
 const ordinary: ReadonlySet<number | undefined> = new Set([
-  status.UNAVAILABLE,
-  status.UNIMPLEMENTED,
-  status.CANCELLED
+  Status.UNAVAILABLE,
+  Status.UNIMPLEMENTED,
+  Status.CANCELLED
 ])
 
 /**

@@ -1,35 +1,48 @@
 import { once } from 'node:events'
-import { type Duplex, duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { type StreamRoute, createStreamRoute } from '../../lib/broker/on-stream.js'
 import type { BrokerOptions } from '../../lib/broker/options.js'
-import { PluginError } from '../../lib/errors.js'
+import type { PluginError } from '../../lib/errors.js'
+import type { Muxer } from '../../lib/mux/muxer.js'
+import { createNativeMuxer } from '../../lib/mux/native.js'
+import { startSide } from '../helpers/muxer-side.js'
+import { createPair } from '../helpers/pair.js'
 
-/** Two routes joined by in-memory substreams instead of a session; `opened` are the raw acceptor's ends. */
-function joined(t: Test, options: BrokerOptions = {}) {
-  const all: Duplex[] = []
-  function link(target: () => StreamRoute) {
-    return {
-      open(): Duplex {
-        const [near, far] = duplexPair()
-        // A pair of node:stream does not pass a reset on; a session does.
-        near.on('close', () => cutShort(near) && far.destroy())
-        far.on('close', () => cutShort(far) && near.destroy(new PluginError('ERR_STREAM_RESET', 'reset')))
-        all.push(near, far)
-        target().receive(far)
-        return near
-      }
-    }
-  }
-  const host: StreamRoute = createStreamRoute(() => link(() => plugin), options)
-  const plugin: StreamRoute = createStreamRoute(() => link(() => host), options)
-  t.teardown(() => all.forEach((stream) => stream.on('error', () => {}).destroy()))
-  return { host, plugin, all }
+/** A route on one end of a session. */
+function routeOn(stream: Duplex, role: 'client' | 'server', options: BrokerOptions = {}) {
+  const route = createStreamRoute(() => muxer, options)
+  const muxer: Muxer = createNativeMuxer(stream, { role, receiverOf: (port) => route.receiverOf(port) })
+  // Who reads a connection to its end destroys it, which the acceptor may see as a reset.
+  const accept: StreamRoute['accept'] = (id, onConnection) =>
+    route.accept(id, (connection) => onConnection(connection.on('error', () => {})))
+  return { route: Object.assign(Object.create(route) as StreamRoute, { accept }), muxer }
 }
 
-function cutShort(stream: Duplex): boolean {
-  return !(stream.readableEnded && stream.writableFinished)
+/** Two routes on the two ends of a session. */
+function joined(t: Test, options: BrokerOptions = {}) {
+  const [a, b] = createPair()
+  const host = routeOn(a, 'client', options)
+  const plugin = routeOn(b, 'server', options)
+  t.teardown(() => host.muxer.abort(new Error('test is over')))
+  return { host: host.route, plugin: plugin.route, sessions: [host.muxer, plugin.muxer] }
+}
+
+/** A route, and the other end of its session with nothing on it. */
+function besideBare(t: Test, options: BrokerOptions = {}) {
+  const [a, b] = createPair()
+  const { route, muxer } = routeOn(a, 'client', options)
+  const bare = startSide(createNativeMuxer, b, 'server')
+  t.teardown(() => muxer.abort(new Error('test is over')))
+  return { route, bare }
+}
+
+/** Resolves once the other end has seen what was written until now. */
+async function settle([session]: Muxer[]): Promise<void> {
+  // A substream's first bytes leave after this tick.
+  await new Promise(setImmediate)
+  await session!.ping()
 }
 
 /** Sends back what it gets, in capitals. */
@@ -121,7 +134,6 @@ t.test('a dial waits for ever where there is no time-out', async (t) => {
 t.test('dials that wait are bounded: one more is refused at once, the others are not harmed', async (t) => {
   const { host, plugin } = joined(t, { maxWaitingDials: 3 })
   const early = [1, 2, 3].map((id) => host.dial(id).end())
-  await new Promise(setImmediate)
   const error = await failure(host.dial(4))
   t.match(error, { code: 'ERR_BROKER_REFUSED', id: 4, message: /too many dials/ })
   for (const id of [1, 2, 3]) plugin.accept(id, (connection) => connection.end('ok'))
@@ -129,13 +141,12 @@ t.test('dials that wait are bounded: one more is refused at once, the others are
 })
 
 t.test('a dialler that hangs up while it waits is forgotten', async (t) => {
-  const { host, plugin } = joined(t)
+  const { host, plugin, sessions } = joined(t)
   const connection = host.dial(8)
-  await new Promise(setImmediate)
+  await settle(sessions)
   t.equal(plugin.waiting, 1)
   connection.destroy()
-  await once(connection, 'close')
-  await new Promise(setImmediate)
+  await settle(sessions)
   t.equal(plugin.waiting, 0)
   plugin.accept(8, () => t.fail('nobody is there'))
 })
@@ -152,9 +163,9 @@ t.test('accepting an ID twice fails; after it is closed it can be accepted again
 })
 
 t.test('closing refuses what waits, what comes, and what is asked for afterwards', async (t) => {
-  const { host, plugin } = joined(t)
+  const { host, plugin, sessions } = joined(t)
   const waiting = host.dial(1)
-  await new Promise(setImmediate)
+  await settle(sessions)
   const told = failure(waiting)
   plugin.close()
   plugin.close()
@@ -165,53 +176,69 @@ t.test('closing refuses what waits, what comes, and what is asked for afterwards
 })
 
 t.test('a number that is no broker ID is refused before anything is sent', (t) => {
-  const { host, all } = joined(t)
+  const { host, sessions } = joined(t)
   for (const id of [-1, 1.5, Number.NaN, 2 ** 32]) {
     t.throws(() => host.dial(id), { code: 'ERR_CONFIG_INVALID' })
     t.throws(() => host.accept(id, shout), { code: 'ERR_CONFIG_INVALID' })
   }
-  t.equal(all.length, 0)
+  t.same(
+    sessions.map((session) => session.stats().opened),
+    [0, 0]
+  )
   t.end()
 })
 
 t.test('the preamble may come in any pieces', async (t) => {
   const whole = Buffer.from('010000000668656c6c6f', 'hex')
   for (let cut = 1; cut < whole.length; cut++) {
-    const route = createStreamRoute(() => t.fail('nothing is dialled') as never)
-    const [near, far] = duplexPair()
+    const { route, bare } = besideBare(t)
     const got = new Promise<Buffer>((resolve) => {
       route.accept(6, (connection) => resolve(buffer(connection)))
     })
-    route.receive(far)
+    const near = bare.muxer.open()
     near.write(whole.subarray(0, cut))
-    await new Promise(setImmediate)
+    await settle([bare.muxer])
     near.end(whole.subarray(cut))
     t.equal((await got).toString(), 'hello', `cut at ${cut}`)
     t.equal(route.waiting, 0)
   }
 })
 
-t.test('an unknown kind is answered with `unsupported`', async (t) => {
-  const { plugin } = joined(t)
-  const [near, far] = duplexPair()
-  plugin.receive(far)
-  near.write(Buffer.from('7f00000001', 'hex'))
-  t.same(await buffer(near), Buffer.of(4))
-  far.destroy()
-})
+t.test(
+  'an unknown kind is answered with `unsupported`, and so is a call where nobody takes calls',
+  async (t) => {
+    const { route, bare } = besideBare(t)
+    route.accept(1, shout)
+    for (const preamble of ['7f00000001', '0200000001']) {
+      const near = bare.muxer.open()
+      near.write(Buffer.from(preamble, 'hex'))
+      t.same(await buffer(near), Buffer.of(4))
+    }
+  }
+)
 
 t.test('a substream that ends inside its preamble, or never sends one, is dropped', async (t) => {
-  const { plugin } = joined(t, { acceptTimeoutMs: 20 })
+  const { route, bare } = besideBare(t, { acceptTimeoutMs: 20 })
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => clearInterval(alive))
-  const [cut, cutFar] = duplexPair()
-  plugin.receive(cutFar)
+  const cut = bare.muxer.open()
   cut.end(Buffer.from('0100', 'hex'))
-  const [, silentFar] = duplexPair()
-  plugin.receive(silentFar)
-  t.equal(plugin.waiting, 2)
-  await Promise.all([once(cutFar, 'close'), once(silentFar, 'close')])
-  t.equal(plugin.waiting, 0)
+  await t.rejects(buffer(cut), { code: 'ERR_STREAM_RESET' })
+  const silent = bare.muxer.open()
+  await settle([bare.muxer])
+  t.equal(route.waiting, 1)
+  await t.rejects(buffer(silent), { code: 'ERR_STREAM_RESET' })
+  t.equal(route.waiting, 0)
+})
+
+t.test('an ID whose service was closed is refused at once, until it is accepted again', async (t) => {
+  const { host, plugin } = joined(t)
+  const acceptance = plugin.accept(4, shout)
+  t.equal(await text(host.dial(4).end('a')), 'A')
+  acceptance.close()
+  t.match(await failure(host.dial(4)), { code: 'ERR_STREAM_CLOSED', id: 4 })
+  plugin.accept(4, shout)
+  t.equal(await text(host.dial(4).end('b')), 'B')
 })
 
 t.test('an answer that is none of ours fails the dial', async (t) => {
@@ -219,25 +246,24 @@ t.test('an answer that is none of ours fails the dial', async (t) => {
     [Buffer.of(9), 'ERR_BROKER_REFUSED'],
     [null, 'ERR_STREAM_CLOSED']
   ] as const) {
-    const [near, far] = duplexPair()
-    const route = createStreamRoute(() => ({ open: () => near }))
+    const { route, bare } = besideBare(t)
     const connection = route.dial(1)
+    const far = await bare.accept()
     if (answer === null) far.end()
     else far.write(answer)
     t.match(await failure(connection), { code, id: 1 })
-    far.destroy()
   }
 })
 
 t.test('the answer is taken off although it comes alone, and the rest flows on', async (t) => {
-  const [near, far] = duplexPair()
-  const route = createStreamRoute(() => ({ open: () => near }))
+  const { route, bare } = besideBare(t)
   const connection = route.dial(1)
   const got = text(connection)
+  const far = await bare.accept()
   far.write(Buffer.of(0))
-  await new Promise(setImmediate)
+  await settle([bare.muxer])
   far.write('first ')
-  await new Promise(setImmediate)
+  await settle([bare.muxer])
   far.end('second')
   t.equal(await got, 'first second')
 })

@@ -81,8 +81,8 @@ for (const stream of ['fd', 'stdio']) {
       const find = (message: string) => told.find(({ msg }) => msg === message)
       t.match(find('starting plugin'), { level: 'debug', path: /filelister$/, args: [] })
       t.match(find('plugin started'), { pid: Number, plugin: 'filelister' })
-      t.match(find('handshake'), { stream, wires: ['h2'] })
-      t.match(find('using plugin'), { version: 1 })
+      t.match(find('handshake'), { stream, wires: ['direct', 'h2'] })
+      t.match(find('using plugin'), { version: 1, wire: 'direct' })
       t.match(find('host service registered'), { brokerId: 1 })
       t.match(find('established host services'), {
         level: 'info',

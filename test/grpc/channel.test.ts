@@ -44,10 +44,12 @@ function fakeWire(t: Test, options: ChannelOptions = {}, refusal?: StatusObject)
         const own: string[] = []
         calls.push({ request, events: callEvents, log: own })
         const wireCall: WireCall = {
-          send(frame, last, acknowledge) {
-            own.push(`send ${frame.subarray(5).toString()}${last ? ' last' : ''}`)
+          send(_flag, message, last, acknowledge) {
+            own.push(`send ${message.toString()}${last ? ' last' : ''}`)
             if (acknowledge) setImmediate(() => callEvents.onSent())
+            return !acknowledge
           },
+          begun: () => {},
           halfClose: () => own.push('halfClose'),
           pause: () => own.push('pause'),
           resume: () => own.push('resume'),
@@ -55,6 +57,7 @@ function fakeWire(t: Test, options: ChannelOptions = {}, refusal?: StatusObject)
         }
         return wireCall
       },
+      mayOpen: true,
       authContext: () => ({}),
       close: () => {
         log.push('close')

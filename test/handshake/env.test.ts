@@ -16,6 +16,7 @@ const nothing = {
   badVersions: [],
   stream: undefined,
   badStream: undefined,
+  wires: ['h2'],
   ports: { min: 0, max: 0 },
   badPorts: undefined,
   multiplex: undefined,
@@ -26,7 +27,7 @@ const nothing = {
   socketGroup: undefined
 }
 
-await t.test('the names are those of go-plugin, and one of ours', async (t) => {
+await t.test('the names are those of go-plugin, and two of ours', async (t) => {
   t.strictSame(Object.values(variables).sort(), [
     'PLUGIN_CLIENT_CERT',
     'PLUGIN_MAX_PORT',
@@ -35,15 +36,17 @@ await t.test('the names are those of go-plugin, and one of ours', async (t) => {
     'PLUGIN_PROTOCOL_VERSIONS',
     'PLUGIN_STREAM',
     'PLUGIN_UNIX_SOCKET_DIR',
-    'PLUGIN_UNIX_SOCKET_GROUP'
+    'PLUGIN_UNIX_SOCKET_GROUP',
+    'PLUGIN_WIRES'
   ])
 })
 
 await t.test('the host names cookie, versions in order, and stream', async (t) => {
-  t.strictSame(hostVariables({ ...cookie, versions: [10, 9, 1], stream: 'fd' }), {
+  t.strictSame(hostVariables({ ...cookie, versions: [10, 9, 1], stream: 'fd', wires: ['direct', 'h2'] }), {
     BASIC_PLUGIN: 'hello',
     PLUGIN_PROTOCOL_VERSIONS: '1,9,10',
-    PLUGIN_STREAM: 'fd:3'
+    PLUGIN_STREAM: 'fd:3',
+    PLUGIN_WIRES: 'direct,h2'
   })
   t.equal(hostVariables({ ...cookie, versions: [1], stream: 'stdio' })['PLUGIN_STREAM'], 'stdio')
 })

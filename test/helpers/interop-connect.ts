@@ -7,8 +7,12 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { compressionAlgorithms, ServerCredentials, type Server } from '@grpc/grpc-js'
-import { createChannel } from '../../lib/grpc/channel.js'
+import { createStreamRoute } from '../../lib/broker/on-stream.js'
+import { createChannel, createDirectChannel } from '../../lib/grpc/channel.js'
+import { attachGrpcJs, handlerFor } from '../../lib/grpc/direct-intercepting.js'
+import { createDirectServer } from '../../lib/grpc/direct-server.js'
 import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
+import type { CreateMuxer, Muxer } from '../../lib/mux/muxer.js'
 import type { ConnectOptions, ConnectServer, ServerConnection } from '../contract/channel.js'
 import { interopPair } from './interop-pair.js'
 
@@ -49,6 +53,51 @@ export const overSubstream = over((serve) => {
   substream.once('close', () => void session.close())
   return substream
 })
+
+/** Each call on a substream of its own (wire `direct`), over two ends in memory. */
+export function overDirect(createMuxer: CreateMuxer): ConnectServer {
+  return async (server, options = {}) => {
+    const [near, far] = interopPair()
+    const direct = createDirectServer({
+      maxReceiveBytes: 4 * 1024 * 1024,
+      maxSendBytes: Infinity,
+      find(path) {
+        const handler = handlerFor(server, path)
+        if (handler === undefined) return undefined
+        return { background: false, attach: (call) => attachGrpcJs(server, handler, [], call) }
+      },
+      began: () => {},
+      ended: () => {}
+    })
+    const sides = {
+      near: startRoute(near, 'client', createMuxer),
+      far: startRoute(far, 'server', createMuxer)
+    }
+    sides.far.route.accept(
+      7,
+      () => {},
+      (port) => direct.take(port)
+    )
+    const channel = createDirectChannel(() => sides.near.route.calls(7), options)
+    return {
+      address: 'unused',
+      clientOptions: { channelOverride: channel },
+      async close() {
+        channel.close()
+        await channel.closed
+        direct.end()
+        await sides.near.muxer.close({ timeoutMs: 1000 })
+      }
+    }
+  }
+}
+
+/** Broker IDs on one end of a session. */
+function startRoute(stream: Duplex, role: 'client' | 'server', createMuxer: CreateMuxer) {
+  const route = createStreamRoute(() => muxer)
+  const muxer: Muxer = createMuxer(stream, { role, receiverOf: (port) => route.receiverOf(port) })
+  return { route, muxer }
+}
 
 /** A key and certificate for `localhost`, made anew for each run. */
 export async function makeCertificate(): Promise<{ key: Buffer; cert: Buffer }> {

@@ -124,8 +124,8 @@ t.test(
 )
 
 t.test('numbers that are no broker ID, and too many connections, are told as such', async (t) => {
-  // The engine with the lower limit.
-  const { plugin } = await launchFixture(t, 'plugin-echo.mjs', { muxer: 'libp2p' })
+  // The engine with the lower limit, and the wire on which a connection is a substream.
+  const { plugin } = await launchFixture(t, 'plugin-echo.mjs', { muxer: 'libp2p', wires: ['h2'] })
   for (const id of [-1, 1.5, 'x', undefined]) {
     t.throws(() => plugin.broker.dial(id as number), { code: 'ERR_CONFIG_INVALID' })
   }

@@ -1,0 +1,364 @@
+import type { CallRoute } from '../broker/route.js'
+import { PluginError } from '../errors.js'
+import { CallStream, type CallStreamEvents } from './call-stream.js'
+import {
+  type BlockError,
+  decodeHeader,
+  decodeStatus,
+  encodeStart,
+  leadingFlag,
+  statusFlag
+} from './direct-blocks.js'
+import { Metadata, Status } from './grpc-js.js'
+import { requestProblem } from './header-list.js'
+import { blockFlag, prefixBytes, writePrefix } from './message-frames.js'
+import { statusOf, unavailable } from './status-map.js'
+import type {
+  WireCall,
+  WireCallEvents,
+  WireConnection,
+  WireConnectionEvents,
+  WireRequest
+} from './wire-connection.js'
+
+export interface DirectConnectionOptions {
+  /** Names the peer in messages. */
+  readonly target: string
+  /** Longest message taken, in bytes; `Infinity`: any. */
+  readonly maxReceiveBytes: number
+  /** How long the peer's first answer may take, in milliseconds; `Infinity`: for ever. */
+  readonly connectTimeoutMs: number
+}
+
+/**
+ * Calls under way before the peer has accepted one of them: it keeps those that come ahead of its accept, and has a
+ * limit on them.
+ */
+const mostUnconfirmed = 32
+
+/** Start blocks of methods called without metadata and time-out are kept: so many of them. */
+const mostKnownStarts = 256
+
+/** Up to this size head and message are put into one buffer: from there on the copy costs more than the piece. */
+const joinedBytes = 2048
+
+/**
+ * Calls to one broker ID, each on a substream of its own (wire `direct`; `docs/wire-direct.md`). There is no connection
+ * beneath them: this stands for what they have in common, and is ready once the peer has accepted one.
+ */
+export function openDirectConnection(
+  route: CallRoute,
+  options: DirectConnectionOptions,
+  events: WireConnectionEvents
+): WireConnection {
+  const { target, connectTimeoutMs } = options
+  let timer: NodeJS.Timeout | undefined
+  let lost = false
+  const link: Link = {
+    route,
+    maxReceiveBytes: options.maxReceiveBytes,
+    starts: new Map(),
+    confirmed: false,
+    unconfirmed: 0,
+    confirm() {
+      link.confirmed = true
+      clearTimeout(timer)
+      events.onReady()
+    },
+    lose(cause) {
+      if (lost) return
+      lost = true
+      clearTimeout(timer)
+      events.onLost(cause)
+    }
+  }
+
+  /** Once something was sent, silence has a limit. */
+  const expectAnswer = (): void => {
+    if (timer !== undefined || connectTimeoutMs === Infinity) return
+    timer = setTimeout(() => {
+      link.lose(
+        new PluginError('ERR_SESSION_PROTOCOL', `no answer from ${target} within ${connectTimeoutMs} ms`, {
+          hint: 'Check that the other process is not blocked.'
+        })
+      )
+    }, connectTimeoutMs)
+    // Open calls hold the process, not this.
+    timer.unref()
+  }
+
+  return {
+    open(request, callEvents) {
+      if (lost || route.over) {
+        link.lose(undefined)
+        return undefined
+      }
+      const problem = requestProblem(request)
+      if (problem !== undefined) return problem
+      if (!link.confirmed) expectAnswer()
+      const call = new DirectCall(link, request, callEvents)
+      try {
+        call.open()
+      } catch (error) {
+        return unavailable(error as Error)
+      }
+      return call
+    },
+    get mayOpen() {
+      return link.confirmed || link.unconfirmed < mostUnconfirmed
+    },
+    probe() {
+      if (link.confirmed || link.unconfirmed > 0 || lost) return
+      expectAnswer()
+      try {
+        probe(link)
+      } catch (error) {
+        link.lose(error as Error)
+      }
+    },
+    authContext: () => ({}),
+    close: () => link.lose(undefined),
+    abort: (reason) => link.lose(reason)
+  }
+}
+
+/** What the calls to one broker ID share. */
+interface Link {
+  readonly route: CallRoute
+  readonly maxReceiveBytes: number
+  readonly starts: Map<string, Buffer>
+  /** Whether the peer has accepted a call. */
+  confirmed: boolean
+  /** Calls opened while that is not known. */
+  unconfirmed: number
+  confirm(): void
+  /** Says that no call gets through any more; only the first time counts. */
+  lose(cause: Error | undefined): void
+}
+
+/** A substream that ends after its preamble: the peer answers it as it would a call. */
+function probe(link: Link): void {
+  link.unconfirmed++
+  const settle = (error: PluginError | undefined): void => {
+    link.unconfirmed--
+    if (error !== undefined) link.lose(error)
+    else if (!link.confirmed) link.confirm()
+  }
+  let answered = false
+  const events: CallStreamEvents = {
+    onAnswer(byte) {
+      answered = true
+      settle(link.route.judge(byte))
+      return true
+    },
+    onFrame: () => {},
+    onTooLong: () => {},
+    onFin: () => {
+      if (!answered) settle(link.route.judge(undefined))
+    },
+    onReset: () => {
+      if (!answered) settle(link.route.judge(undefined))
+    },
+    onLost: (error) => link.lose(error),
+    onSent: () => {}
+  }
+  const stream = link.route.open((port) => new CallStream(port, events, 0))
+  stream.send([link.route.preamble], link.route.preamble.length, true)
+}
+
+/**
+ * One call. What it sends first waits for more of the same tick, so that a request with one message is one frame.
+ *
+ * ```
+ *   opened ── answer ──> accepted ── Header or a message ──> responding ── Status ──> told ── FIN
+ *      └── refusal, reset, loss, a broken rule ──> over
+ * ```
+ */
+class DirectCall implements WireCall, CallStreamEvents {
+  readonly #link: Link
+  readonly #events: WireCallEvents
+  /** Preamble and start block, until they have left. */
+  #head: Buffer | undefined
+  #stream!: CallStream
+  #acknowledge = false
+  #state: 'opened' | 'accepted' | 'responding' | 'told' | 'over' = 'opened'
+  #counted = false
+
+  constructor(link: Link, request: WireRequest, events: WireCallEvents) {
+    this.#link = link
+    this.#events = events
+    this.#head = headOf(link, request)
+  }
+
+  open(): void {
+    const link = this.#link
+    this.#stream = link.route.open((port) => new CallStream(port, this, link.maxReceiveBytes))
+    if (link.confirmed) return
+    link.unconfirmed++
+    this.#counted = true
+  }
+
+  #uncount(): void {
+    if (!this.#counted) return
+    this.#counted = false
+    this.#link.unconfirmed--
+  }
+
+  // Request
+
+  send(flag: number, message: Buffer, last: boolean, acknowledge: boolean): boolean {
+    const stream = this.#stream
+    if (stream.finished) return true
+    const head = this.#head
+    const headBytes = head === undefined ? 0 : head.length
+    const total = headBytes + prefixBytes + message.length
+    const joined = message.length <= joinedBytes
+    const front = Buffer.allocUnsafe(joined ? total : headBytes + prefixBytes)
+    if (head !== undefined) {
+      this.#head = undefined
+      front.set(head, 0)
+    }
+    writePrefix(front, headBytes, flag, message.length)
+    if (joined) front.set(message, headBytes + prefixBytes)
+    if (stream.send(joined ? [front] : [front, message], total, last)) return true
+    this.#acknowledge = acknowledge
+    return false
+  }
+
+  halfClose(): void {
+    if (this.#head === undefined) this.#stream.finish()
+    else this.#sendHead(true)
+  }
+
+  begun(): void {
+    if (this.#head !== undefined) this.#sendHead(false)
+  }
+
+  #sendHead(last: boolean): void {
+    const head = this.#head!
+    this.#head = undefined
+    this.#stream.send([head], head.length, last)
+  }
+
+  onSent(): void {
+    if (!this.#acknowledge) return
+    this.#acknowledge = false
+    this.#events.onSent()
+  }
+
+  pause(): void {
+    this.#stream.pause()
+  }
+
+  resume(): void {
+    this.#stream.resume()
+  }
+
+  discard(): void {
+    this.#uncount()
+    const told = this.#state === 'told'
+    this.#state = 'over'
+    this.#stream.deafen()
+    // The peer has said all, and our half may have ended, too: then nothing is to be said.
+    if (!told || !this.#stream.finished) this.#stream.reset()
+  }
+
+  // Response
+
+  onAnswer(byte: number): boolean {
+    const link = this.#link
+    this.#uncount()
+    const refusal = link.route.judge(byte)
+    if (refusal !== undefined) {
+      this.#refused(refusal)
+      return false
+    }
+    this.#state = 'accepted'
+    if (!link.confirmed) link.confirm()
+    return true
+  }
+
+  #refused(refusal: PluginError): void {
+    // All that came before any was accepted share its fate.
+    if (!this.#link.confirmed) this.#link.lose(refusal)
+    else this.#events.onFailure(unavailable(refusal))
+  }
+
+  onFrame(flag: number, payload: Buffer): void {
+    try {
+      this.#take(flag, payload)
+    } catch (error) {
+      this.#broken((error as BlockError).message)
+    }
+  }
+
+  #take(flag: number, payload: Buffer): void {
+    if ((flag & blockFlag) === 0) {
+      if (this.#state === 'accepted') {
+        this.#state = 'responding'
+        this.#events.onMetadata(new Metadata(), plain)
+      }
+      if (this.#state === 'responding') this.#events.onMessage(flag, payload)
+      else if (this.#state === 'told') this.#broken('a message came after the status')
+    } else if (flag === statusFlag) {
+      if (this.#state === 'told') return this.#broken('a second status came')
+      const status = decodeStatus(payload)
+      this.#state = 'told'
+      this.#events.onStatus(status)
+    } else if (flag === leadingFlag) {
+      if (this.#state !== 'accepted') return this.#broken('a header came late')
+      const { metadata, encoding } = decodeHeader(payload)
+      this.#state = 'responding'
+      this.#events.onMetadata(metadata, encoding === 'identity' ? plain : { encoding, accepted: undefined })
+    }
+    // Blocks of other kinds belong to later versions, and may be passed over.
+  }
+
+  #broken(what: string): void {
+    if (this.#state === 'over') return
+    this.#events.onFailure(statusOf(Status.INTERNAL, `The response breaks the rules: ${what}`))
+  }
+
+  onTooLong(message: string): void {
+    this.#events.onFailure(statusOf(Status.RESOURCE_EXHAUSTED, message))
+  }
+
+  onFin(truncated: boolean): void {
+    if (this.#state === 'told') this.#events.onEnd(truncated)
+    else if (this.#state === 'opened') this.#refused(this.#link.route.judge(undefined)!)
+    else this.#events.onFailure(statusOf(Status.INTERNAL, 'Call ended without gRPC status'))
+  }
+
+  onReset(): void {
+    this.#uncount()
+    this.#events.onFailure(
+      this.#state === 'opened'
+        ? statusOf(Status.UNAVAILABLE, 'The call was refused: its substream was reset')
+        : statusOf(Status.CANCELLED, 'Call cancelled')
+    )
+  }
+
+  onLost(error: Error | undefined): void {
+    this.#uncount()
+    if (error === undefined || this.#link.route.over) this.#link.lose(error)
+    else this.#events.onFailure(unavailable(error))
+  }
+}
+
+const plain = { encoding: 'identity', accepted: undefined } as const
+
+function headOf(link: Link, request: WireRequest): Buffer {
+  const { path, timeoutMs, metadata, encoding, host } = request
+  const usual = timeoutMs === Infinity && encoding === 'identity' && host === undefined && isEmpty(metadata)
+  const known = usual ? link.starts.get(path) : undefined
+  if (known !== undefined) return known
+  const start = encodeStart({ method: path, timeoutMs, metadata, encoding, authority: host ?? '' })
+  const head = Buffer.concat([link.route.preamble, start])
+  if (usual && link.starts.size < mostKnownStarts) link.starts.set(path, head)
+  return head
+}
+
+function isEmpty(metadata: Metadata): boolean {
+  for (const _ in metadata.getMap()) return false
+  return true
+}

@@ -1,0 +1,579 @@
+import type { StatusObject } from '@grpc/grpc-js'
+import { PluginError } from '../errors.js'
+import type { SubstreamPort } from '../mux/port.js'
+import { createExpiry } from '../mux/expiry.js'
+import { CallLife, type CallSource } from './call-life.js'
+import { CallStream, type CallStreamEvents } from './call-stream.js'
+import { decompress, isCompressed } from './compression.js'
+import { onDeadline } from './deadline.js'
+import {
+  type StartFields,
+  decodeStart,
+  encodeHeader,
+  encodeStatus,
+  leadingFlag,
+  okStatus
+} from './direct-blocks.js'
+import { type Metadata, Status } from './grpc-js.js'
+import type { PlainMethod } from './handler.js'
+import { blockFlag, flagCompressed, flagPlain, prefixBytes, writePrefix } from './message-frames.js'
+import { MessageQueue } from './message-queue.js'
+import { type Sink, pump } from './pump.js'
+import { serialize } from './service.js'
+import { callError } from './status.js'
+import { statusOf, unavailable } from './status-map.js'
+import { failure, sendable } from './trailer.js'
+
+/** How long a caller whose call is answered may take to end its half before the substream is reset. */
+const lingerMs = 5000
+
+/** The byte that a call's acceptor begins with: accepted (`broker/preamble.ts`). */
+const accepted = 0
+
+/** Up to this size a reply is put into one buffer: from there on the copy costs more than the piece. */
+const joinedBytes = 2048
+
+/** What the request of a call goes to, whole messages in order; none after `end` or `cancel`. */
+export interface RequestTaker {
+  message(payload: Buffer): void
+  end(): void
+  /** The call is over, by the caller or after the status was sent. */
+  cancel(): void
+}
+
+/** What serves one path. */
+export type Served =
+  | { readonly plain: PlainMethod; readonly background: boolean }
+  /** Given the call, which begins with its start block. */
+  | { readonly attach: (call: DirectServerCall) => RequestTaker; readonly background: boolean }
+
+export interface DirectServerOptions {
+  readonly maxReceiveBytes: number
+  readonly maxSendBytes: number
+  /** Who serves a path: undefined, nobody. */
+  find(path: string): Served | undefined
+  /** A call that is no background work has begun, and has ended. */
+  began(): void
+  ended(): void
+}
+
+/** Serves calls, each on a substream of its own (wire `direct`). */
+export interface DirectServer {
+  /** Takes a call. What it gives receives what comes after the preamble. */
+  take(port: SubstreamPort): CallStream
+  /** Calls that are not over. */
+  readonly size: number
+  /** Ends every call now, and refuses those that still come. Safe to repeat. */
+  end(): void
+}
+
+export function createDirectServer(options: DirectServerOptions): DirectServer {
+  const lingering = createExpiry<DirectServerCall>(lingerMs, (call) => call.hangUp())
+  const calls = new Set<DirectServerCall>()
+  const core: Core = { ...options, lingering, calls, closed: false }
+  return {
+    take(port) {
+      const call = new DirectServerCall(core, port)
+      calls.add(call)
+      return call.stream
+    },
+    get size() {
+      return calls.size
+    },
+    end() {
+      core.closed = true
+      for (const call of calls) call.expel()
+    }
+  }
+}
+
+interface Core extends DirectServerOptions {
+  readonly calls: Set<DirectServerCall>
+  closed: boolean
+  readonly lingering: ReturnType<typeof createExpiry<DirectServerCall>>
+}
+
+/**
+ * One call, from its start block to its status.
+ *
+ * ```
+ *   new ── Start ──> open ── status is sent ──> answered ── it has left ──> over
+ *    └───────────────┴── reset, loss ──────────────────────────────────────> over
+ * ```
+ */
+export class DirectServerCall implements CallStreamEvents, CallSource {
+  readonly #core: Core
+  readonly stream: CallStream
+  #state: 'new' | 'open' | 'answered' | 'over' = 'new'
+  #start: StartFields | undefined
+  #requests: RequestTaker | undefined
+  /** Counted as work. */
+  #counted = false
+  #clearDeadline: (() => void) | undefined
+  /** The answer byte has left. */
+  #accepted = false
+  #headerSent = false
+  deadline = Infinity
+  /** Told when what `sendMessage` did not take at once has left. */
+  onDrain: (() => void) | undefined
+
+  constructor(core: Core, port: SubstreamPort) {
+    this.#core = core
+    this.stream = new CallStream(port, this, core.maxReceiveBytes)
+  }
+
+  get path(): string {
+    return this.#start!.method
+  }
+
+  get metadata(): Metadata {
+    return this.#start!.metadata
+  }
+
+  get host(): string {
+    return this.#start!.authority
+  }
+
+  get peer(): string {
+    return 'unknown'
+  }
+
+  /** Whether nobody waits for an answer any more. */
+  get over(): boolean {
+    return this.#state === 'answered' || this.#state === 'over'
+  }
+
+  // Request
+
+  onFrame(flag: number, payload: Buffer): void {
+    if (this.over) return
+    if ((flag & blockFlag) !== 0) {
+      if (flag !== leadingFlag) return
+      if (this.#state === 'new') this.#begin(payload)
+      else this.#refuse(Status.INTERNAL, 'a second start block')
+      return
+    }
+    if (this.#state === 'new') return this.#refuse(Status.INTERNAL, 'a message before the start block')
+    if (flag === flagPlain) this.#requests!.message(payload)
+    else if (flag === flagCompressed) void this.#unpack(payload)
+    else this.#refuse(Status.INTERNAL, `a message with the unknown flag ${flag}`)
+  }
+
+  #begin(payload: Buffer): void {
+    let start: StartFields
+    try {
+      start = decodeStart(payload)
+    } catch (error) {
+      return this.#refuse(Status.INTERNAL, (error as Error).message)
+    }
+    const { method, timeoutMs } = start
+    this.#start = start
+    this.#state = 'open'
+    if (this.#core.closed) return this.expel()
+    const served = this.#core.find(method)
+    if (served === undefined) {
+      const details = `The server does not implement the method ${method}`
+      return this.sendStatus({ code: Status.UNIMPLEMENTED, details, metadata: null })
+    }
+    if (!served.background) {
+      this.#counted = true
+      this.#core.began()
+    }
+    if (timeoutMs !== Infinity) {
+      this.deadline = Date.now() + timeoutMs
+      this.#clearDeadline = onDeadline(this.deadline, () => {
+        this.sendStatus({ code: Status.DEADLINE_EXCEEDED, details: 'Deadline exceeded', metadata: null })
+      })
+    }
+    this.#requests = 'plain' in served ? takerOf(this, served.plain) : served.attach(this)
+  }
+
+  #refuse(code: Status, what: string): void {
+    const details = `The request breaks the rules: ${what}`
+    this.sendStatus({ code, details, metadata: null })
+  }
+
+  async #unpack(payload: Buffer): Promise<void> {
+    const { encoding } = this.#start!
+    if (!isCompressed(encoding)) {
+      const details = `Received message compressed with unsupported encoding "${encoding}"`
+      return this.sendStatus({ code: Status.UNIMPLEMENTED, details, metadata: null })
+    }
+    // What follows must not overtake it.
+    this.stream.pause()
+    try {
+      const message = await decompress(encoding, payload, this.#core.maxReceiveBytes)
+      if (this.over) return
+      this.#requests!.message(message)
+    } catch (error) {
+      const code = error instanceof RangeError ? Status.RESOURCE_EXHAUSTED : Status.INTERNAL
+      return this.sendStatus({ code, details: (error as Error).message, metadata: null })
+    }
+    this.stream.resume()
+  }
+
+  onTooLong(message: string): void {
+    this.sendStatus({ code: Status.RESOURCE_EXHAUSTED, details: message, metadata: null })
+  }
+
+  onFin(truncated: boolean): void {
+    if (this.#state === 'new') {
+      // A probe: whether calls get through.
+      this.#close()
+      if (truncated) this.stream.reset()
+      else this.stream.send([Buffer.of(accepted)], 1, true)
+    } else if (this.#state === 'open') {
+      if (truncated) this.#refuse(Status.INTERNAL, 'it ends inside a message')
+      else this.#requests!.end()
+    } else if (this.#state === 'answered') {
+      this.#core.lingering.delete(this)
+    }
+  }
+
+  onReset(): void {
+    this.#close()
+  }
+
+  onLost(): void {
+    this.#close()
+  }
+
+  /** The caller is gone, or has ended its half after the answer. */
+  #close(): void {
+    this.#state = 'over'
+    this.#core.lingering.delete(this)
+    this.#leave()
+  }
+
+  /** Nothing of the call is to be done any more. */
+  #leave(): void {
+    this.#core.calls.delete(this)
+    this.#clearDeadline?.()
+    this.#clearDeadline = undefined
+    const requests = this.#requests
+    this.#requests = undefined
+    requests?.cancel()
+    this.#drained()
+    if (!this.#counted) return
+    this.#counted = false
+    this.#core.ended()
+  }
+
+  /** Ends the call because the service ends. */
+  expel(): void {
+    if (this.#state === 'new') return
+    this.sendStatus(serviceClosed())
+    // It cannot be told: the caller reads nothing.
+    if (this.#core.calls.has(this)) this.hangUp()
+  }
+
+  /** Ends the call without a word. */
+  hangUp(): void {
+    if (this.#state === 'over') return
+    this.stream.reset()
+    this.#close()
+  }
+
+  // Response
+
+  onAcknowledging(): void {
+    if (this.#state === 'over' || this.#accepted) return
+    this.#accepted = true
+    this.stream.send([Buffer.of(accepted)], 1, false)
+  }
+
+  sendHeader(metadata: Metadata): void {
+    if (this.over || this.#headerSent) return
+    this.#headerSent = true
+    const frame = encodeHeader(metadata)
+    this.#send(frame, undefined, undefined, false)
+  }
+
+  /**
+   * Sends one message. False: it waits, and {@link onDrain} tells when that is over, or the call.
+   * @throws a call error RESOURCE_EXHAUSTED when it is too large
+   */
+  sendMessage(message: Uint8Array): boolean {
+    if (this.over) return true
+    this.#check(message)
+    this.#headerSent = true
+    return this.#send(undefined, message, undefined, false)
+  }
+
+  /** Sends the one message of the response, and OK. */
+  answer(message: Uint8Array, trailer: Metadata | undefined): void {
+    if (this.over) return
+    this.#check(message)
+    this.#finish(message, trailer === undefined ? okStatus : encodeStatus(Status.OK, '', trailer))
+  }
+
+  #check(message: Uint8Array): void {
+    const { maxSendBytes } = this.#core
+    if (message.length <= maxSendBytes) return
+    const text = `Sent message larger than max (${message.length + prefixBytes} vs. ${maxSendBytes})`
+    throw callError(Status.RESOURCE_EXHAUSTED, text)
+  }
+
+  sendStatus({
+    code,
+    details,
+    metadata
+  }: Omit<StatusObject, 'metadata'> & { metadata?: Metadata | null | undefined }): void {
+    if (this.over) return
+    const known = Number.isInteger(code) && code >= 0 && code <= 16
+    const frame =
+      code === Status.OK && !metadata
+        ? okStatus
+        : encodeStatus(
+            known ? code : Status.UNKNOWN,
+            code === Status.OK ? '' : details,
+            metadata ?? undefined
+          )
+    this.#finish(undefined, frame)
+  }
+
+  #finish(message: Uint8Array | undefined, status: Buffer): void {
+    this.#state = 'answered'
+    this.stream.deafen()
+    const left = this.#send(undefined, message, status, true)
+    // It may have been the session's last breath.
+    if (this.#state !== 'answered') return
+    if (!this.stream.peerFinished) this.#core.lingering.add(this)
+    if (left) this.#leave()
+  }
+
+  /** Writes the answer byte, if it is due, and then what is given, as one piece. */
+  #send(
+    before: Buffer | undefined,
+    message: Uint8Array | undefined,
+    after: Buffer | undefined,
+    last: boolean
+  ): boolean {
+    const beforeBytes = (this.#accepted ? 0 : 1) + (before?.length ?? 0)
+    const frontBytes = beforeBytes + (message === undefined ? 0 : prefixBytes)
+    const messageBytes = message?.length ?? 0
+    const afterBytes = after?.length ?? 0
+    const joined = messageBytes + afterBytes <= joinedBytes
+    const front = Buffer.allocUnsafe(frontBytes + (joined ? messageBytes + afterBytes : 0))
+    let offset = 0
+    if (!this.#accepted) {
+      this.#accepted = true
+      front[offset++] = accepted
+    }
+    if (before !== undefined) {
+      front.set(before, offset)
+      offset += before.length
+    }
+    if (message !== undefined) {
+      writePrefix(front, offset, flagPlain, messageBytes)
+      if (joined) front.set(message, offset + prefixBytes)
+      offset += prefixBytes + messageBytes
+    }
+    if (after !== undefined && joined) front.set(after, offset)
+    const total = frontBytes + messageBytes + afterBytes
+    if (joined) return this.stream.send([front], total, last)
+    const body = [front, message!]
+    if (after !== undefined) body.push(after)
+    return this.stream.send(body, total, last)
+  }
+
+  onSent(): void {
+    if (this.#state === 'answered') this.#leave()
+    else this.#drained()
+  }
+
+  #drained(): void {
+    const { onDrain } = this
+    this.onDrain = undefined
+    onDrain?.()
+  }
+}
+
+function serviceClosed(): StatusObject {
+  return unavailable(
+    new PluginError('ERR_STREAM_CLOSED', 'the service was closed by the side that serves it')
+  )
+}
+
+/** What takes the requests of a typed method. */
+function takerOf(call: DirectServerCall, method: PlainMethod): RequestTaker {
+  return method.descriptor.requestStream ? new StreamTaker(call, method) : new UnaryTaker(call, method)
+}
+
+/** One request: the handler runs once it is whole. */
+class UnaryTaker implements RequestTaker {
+  readonly #call: DirectServerCall
+  readonly #method: PlainMethod
+  #payload: Buffer | undefined
+  #life: CallLife | undefined
+
+  constructor(call: DirectServerCall, method: PlainMethod) {
+    this.#call = call
+    this.#method = method
+  }
+
+  message(payload: Buffer): void {
+    if (this.#payload !== undefined) this.#refuse('Received a second request message')
+    else this.#payload = payload
+  }
+
+  end(): void {
+    const call = this.#call
+    const method = this.#method
+    const payload = this.#payload
+    if (payload === undefined) return this.#refuse('Received no request message')
+    let request: unknown
+    try {
+      request = method.descriptor.request.decode(payload)
+    } catch {
+      return call.sendStatus(statusOf(Status.INTERNAL, 'Error deserializing request'))
+    }
+    const life = new CallLife(call)
+    this.#life = life
+    if (method.descriptor.responseStream) void answerMany(call, method, life, request)
+    else answerOnce(call, method, life, request)
+  }
+
+  #refuse(what: string): void {
+    const details = `${what} for ${this.#method.descriptor.responseStream ? 'server streaming' : 'unary'} method ${this.#call.path}`
+    this.#call.sendStatus(statusOf(Status.UNIMPLEMENTED, details))
+  }
+
+  cancel(): void {
+    this.#life?.cancel()
+  }
+}
+
+/** Requests as an async iterable: the handler runs at once. */
+class StreamTaker implements RequestTaker {
+  readonly #call: DirectServerCall
+  readonly #method: PlainMethod
+  readonly #queue: MessageQueue<unknown>
+  readonly #life: CallLife
+
+  constructor(call: DirectServerCall, method: PlainMethod) {
+    this.#call = call
+    this.#method = method
+    this.#queue = new MessageQueue({ onRoom: () => call.stream.resume() })
+    this.#life = new CallLife(call)
+    // Not before the call knows to whom its requests go.
+    process.nextTick(runStream, this)
+  }
+
+  run(): void {
+    if (this.#method.descriptor.responseStream)
+      void answerMany(this.#call, this.#method, this.#life, this.#queue)
+    else answerOnce(this.#call, this.#method, this.#life, this.#queue)
+  }
+
+  message(payload: Buffer): void {
+    let request: unknown
+    try {
+      request = this.#method.descriptor.request.decode(payload)
+    } catch {
+      return this.#call.sendStatus(statusOf(Status.INTERNAL, 'Error deserializing request'))
+    }
+    if (!this.#queue.push(request, payload.length)) this.#call.stream.pause()
+  }
+
+  end(): void {
+    this.#queue.end()
+  }
+
+  cancel(): void {
+    this.#life.cancel()
+    if (this.#life.cancelled) this.#queue.fail(() => this.#life.signal.reason)
+    else this.#queue.end()
+  }
+}
+
+function runStream(taker: StreamTaker): void {
+  taker.run()
+}
+
+/** Runs a handler that gives one response, or a promise of it. */
+function answerOnce(call: DirectServerCall, method: PlainMethod, life: CallLife, request: unknown): void {
+  let response: unknown
+  try {
+    response = method.run(request, life)
+  } catch (error) {
+    return fail(call, life, error)
+  }
+  if (isThenable(response)) void answerLater(call, method, life, response)
+  else respond(call, method, life, response)
+}
+
+async function answerLater(
+  call: DirectServerCall,
+  method: PlainMethod,
+  life: CallLife,
+  promise: PromiseLike<unknown>
+): Promise<void> {
+  let response: unknown
+  try {
+    response = await promise
+  } catch (error) {
+    return fail(call, life, error)
+  }
+  respond(call, method, life, response)
+}
+
+function respond(call: DirectServerCall, method: PlainMethod, life: CallLife, response: unknown): void {
+  try {
+    if (response === undefined || response === null) {
+      const text = `the handler of ${method.descriptor.path} returned ${String(response)}, not a message`
+      throw callError(Status.INTERNAL, text)
+    }
+    const trailer = life.ownTrailer
+    const sent = trailer === undefined ? undefined : sendable(trailer)
+    const bytes = bytesOf(method, response)
+    life.finish()
+    call.answer(bytes, sent)
+  } catch (error) {
+    fail(call, life, error)
+  }
+}
+
+/** @throws a call error INTERNAL: no text of the codec's leaves the process */
+function bytesOf(method: PlainMethod, response: unknown): Uint8Array {
+  try {
+    return serialize(method.descriptor.response, response)
+  } catch {
+    throw callError(Status.INTERNAL, 'Error serializing response')
+  }
+}
+
+function fail(call: DirectServerCall, life: CallLife, error: unknown): void {
+  life.finish()
+  call.sendStatus(failure(error, life.ownTrailer))
+}
+
+/** Runs a handler that gives an async iterable of responses. */
+async function answerMany(
+  call: DirectServerCall,
+  method: PlainMethod,
+  life: CallLife,
+  request: unknown
+): Promise<void> {
+  const sink: Sink = {
+    write: (response) => call.sendMessage(bytesOf(method, response)),
+    onDrain: (callback) => {
+      call.onDrain = callback
+    }
+  }
+  try {
+    const sending = pump(method.run(request, life) as AsyncIterable<unknown>, sink)
+    life.onCancel(sending.stop)
+    if (!(await sending.done)) return
+    const trailer = life.ownTrailer
+    const sent = trailer === undefined ? undefined : sendable(trailer)
+    life.finish()
+    call.sendStatus({ code: Status.OK, details: '', metadata: sent })
+  } catch (error) {
+    fail(call, life, error)
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
