@@ -28,10 +28,11 @@ export interface CallOptions {
 /** A grpc-js server keeps a time-out as a 32-bit number of milliseconds and fails a longer one at once. */
 const longestTimeoutMs = 2_147_483_000
 
-/** What a call is begun with. @throws `ERR_CONFIG_INVALID`; the signal's reason */
-export function prepareCall(method: Method, options: CallOptions) {
+/** When a call is to end, in milliseconds since the epoch; `Infinity`: never. @throws `ERR_CONFIG_INVALID`; the signal's reason */
+export function deadlineOf(options: CallOptions): number {
   options.signal?.throwIfAborted()
   const { timeoutMs = Infinity, deadline: moment = Infinity } = options
+  if (timeoutMs === Infinity && moment === Infinity) return Infinity
   const now = Date.now()
   const end = Math.min(now + checkDuration('timeoutMs', timeoutMs), Number(moment))
   if (Number.isNaN(end)) {
@@ -39,7 +40,12 @@ export function prepareCall(method: Method, options: CallOptions) {
       hint: 'Give deadline as a valid Date or as milliseconds since the epoch.'
     })
   }
-  const deadline = end - now > longestTimeoutMs ? Infinity : end
+  return end - now > longestTimeoutMs ? Infinity : end
+}
+
+/** What a call is begun with. @throws as {@link deadlineOf} */
+export function prepareCall(method: Method, options: CallOptions) {
+  const deadline = deadlineOf(options)
   return {
     path: method.path,
     encode: method.requestSerialize,

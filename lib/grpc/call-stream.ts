@@ -56,26 +56,26 @@ export class CallStream implements Receiver, Writer {
 
   receive(piece: Buffer): void {
     if (this.#deaf) return
-    let bytes = own(piece)
+    const bytes = own(piece)
+    let offset = 0
     this.#owedBytes += bytes.length
     if (!this.#answered) {
       this.#answered = true
-      if (!this.#events.onAnswer!(bytes[0]!) || this.#deaf) return
-      if (bytes.length === 1) return
-      bytes = bytes.subarray(1)
+      if (!this.#events.onAnswer!(bytes[0]!)) return
+      offset = 1
     }
-    if (this.#decoder === undefined) bytes = this.#readWhole(bytes)
-    if (bytes.length > 0 && !this.#deaf) {
+    if (this.#decoder === undefined) offset = this.#readWhole(bytes, offset)
+    if (offset < bytes.length && !this.#deaf) {
       this.#decoder ??= new FrameDecoder(this.#maxMessageBytes, maxBlockBytes)
-      this.#decoder.push(bytes)
+      this.#decoder.push(offset === 0 ? bytes : bytes.subarray(offset))
       this.#readOn()
     }
     this.#credit()
   }
 
-  /** Tells of the frames that lie whole in `bytes`; gives what is left. */
-  #readWhole(bytes: Buffer): Buffer {
-    let offset = 0
+  /** Tells of the frames that lie whole in `bytes` from `offset` on; gives where the rest begins. */
+  #readWhole(bytes: Buffer, start: number): number {
+    let offset = start
     while (bytes.length - offset >= prefixBytes && !this.#paused && !this.#deaf) {
       const length = bytes.readUInt32BE(offset + 1)
       const end = offset + prefixBytes + length
@@ -86,7 +86,7 @@ export class CallStream implements Receiver, Writer {
       offset = end
       this.#events.onFrame(flag, payload)
     }
-    return offset === 0 ? bytes : bytes.subarray(offset)
+    return offset
   }
 
   #readOn(): void {

@@ -14,6 +14,7 @@ import type {
   AuthContext,
   Call,
   MessageContext,
+  OpenCall,
   ResponseEncodings,
   WireCall,
   WireCallEvents,
@@ -39,8 +40,8 @@ export interface CallOwner {
   connect(call: ChannelCall): WireConnection | undefined
   /** The connection a call is on, if there is one. */
   authContext(): AuthContext | null
-  started(call: ChannelCall): void
-  ended(call: ChannelCall): void
+  started(call: OpenCall): void
+  ended(call: OpenCall): void
 }
 
 export interface CallRequest {
@@ -95,7 +96,7 @@ interface Incoming {
  *
  * The status is told once, last and in a tick of its own; each message in a tick of its own too.
  */
-export class ChannelCall implements Call, WireCallEvents {
+export class ChannelCall implements Call, OpenCall, WireCallEvents {
   readonly #owner: CallOwner
   readonly #request: CallRequest
   #credentials: CallCredentials | undefined

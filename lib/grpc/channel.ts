@@ -11,7 +11,8 @@ import { deadlineMs, onDeadline } from './deadline.js'
 import { openDirectConnection } from './direct-client.js'
 import { openH2Connection } from './h2-client.js'
 import { ConnectivityState, Status } from './grpc-js.js'
-import type { WireConnection, WireConnectionEvents } from './wire-connection.js'
+import type { PlainUnaryRequest } from './direct-unary.js'
+import type { OpenCall, WireConnection, WireConnectionEvents } from './wire-connection.js'
 
 /** How a channel behaves; every member may be left out. */
 export interface ChannelOptions {
@@ -65,6 +66,11 @@ export interface StreamChannel extends ChannelInterface {
   close(reason?: Error): void
   /** Settles when the connection is gone for good, or was never made, and no call is left. Never rejects. */
   readonly closed: Promise<void>
+  /**
+   * Makes the usual unary call in a shorter way, where there is one at the moment; undefined where it has to be made by
+   * `createCall`. Rejects as `callUnary` does.
+   */
+  unary(request: PlainUnaryRequest): Promise<unknown> | undefined
   /** Calls that were started and have no status yet. */
   readonly activeCalls: number
   /**
@@ -154,11 +160,11 @@ export function createWireChannel(
 ): StreamChannel {
   const settings = resolve(options)
   const { target, logger, onBusy, backgroundPaths, explainLoss, mayRedial } = settings
-  const calls = new Set<ChannelCall>()
+  const calls = new Set<OpenCall>()
   /** Calls that wait for the byte stream, or came when a connection was being lost: they go on the next, if there may be one. */
-  const awaiting = new Set<ChannelCall>()
+  const awaiting = new Set<OpenCall>()
   /** Calls made after `close(reason)`. */
-  const tooLate = new WeakSet<ChannelCall>()
+  const tooLate = new WeakSet<OpenCall>()
   const watchers = new Set<Watcher>()
   let resolveClosed = () => {}
   const closed = new Promise<void>((done) => {
@@ -172,6 +178,9 @@ export function createWireChannel(
   let busyCalls = 0
   let peerEncodings: readonly string[] | undefined
   let hold: NodeJS.Timeout | undefined
+
+  /** Nothing is to be added to a call or done to its messages. */
+  const plain = settings.compression === 'identity' && settings.callCredentials === undefined
 
   function connectivity(): ConnectivityState {
     if (shutDown) return ConnectivityState.SHUTDOWN
@@ -406,6 +415,10 @@ export function createWireChannel(
       const call = new ChannelCall(callOwner, request)
       if (shutDown) tooLate.add(call)
       return call
+    },
+    unary(request) {
+      if (!plain || shutDown || state.t !== 'ready') return undefined
+      return state.connection.unary?.(callOwner, request)
     },
     getTarget: () => target,
     getConnectivityState(tryToConnect) {

@@ -1,8 +1,15 @@
 import type { ChannelInterface, Interceptor } from '@grpc/grpc-js'
 import { checkDuration } from '../signal.js'
-import { type CallOptions, type Method, prepareCall } from './call-options.js'
+import { type CallOptions, type Method, deadlineOf } from './call-options.js'
+import type { StreamChannel } from './channel.js'
 import { type Caller, createInterceptedCaller } from './intercepted-client.js'
-import { methodDefinition, type RequestIn, type ResponseOut, type ServiceDescriptor } from './service.js'
+import {
+  methodDefinition,
+  toMetadata,
+  type RequestIn,
+  type ResponseOut,
+  type ServiceDescriptor
+} from './service.js'
 import { callStreaming, collectOne } from './streaming-call.js'
 import { callUnary } from './unary-call.js'
 
@@ -53,7 +60,11 @@ export function createClient<S extends ServiceDescriptor>(
     interceptors.length === 0 ? plainCaller(channel) : createInterceptedCaller(channel, interceptors)
   const methods = Object.entries(service.methods).map(([name, descriptor]) => {
     const call = callerOf(methodDefinition(name, descriptor))
-    return [name, (request: never, own: CallOptions = {}) => call(request, { ...defaults, ...own })]
+    return [
+      name,
+      (request: never, own?: CallOptions) =>
+        call(request, own === undefined ? defaults : { ...defaults, ...own })
+    ]
   })
   return Object.freeze(Object.fromEntries(methods)) as Client<S>
 }
@@ -67,13 +78,23 @@ function plainCaller(channel: ChannelInterface): (method: Method) => Caller {
   }
 }
 
-async function unary(
-  channel: ChannelInterface,
+function unary(
+  channel: ChannelInterface & Partial<Pick<StreamChannel, 'unary'>>,
   method: Method,
   request: unknown,
   options: CallOptions
 ): Promise<unknown> {
-  const { metadata, deadline } = prepareCall(method, options)
-  const { signal, onHeader, onTrailer } = options
-  return callUnary(channel, { method, request, metadata, deadline, signal, onHeader, onTrailer })
+  try {
+    const { signal, metadata, onHeader, onTrailer } = options
+    const deadline = deadlineOf(options)
+    if (metadata === undefined && onHeader === undefined && onTrailer === undefined) {
+      const quick = channel.unary?.({ method, request, deadline, signal })
+      if (quick !== undefined) return quick
+    }
+    const sent = toMetadata(metadata)
+    return callUnary(channel, { method, request, metadata: sent, deadline, signal, onHeader, onTrailer })
+  } catch (error) {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors
+    return Promise.reject(error)
+  }
 }

@@ -81,7 +81,8 @@ export interface StartFields {
   readonly method: string
   /** Milliseconds above 0; `Infinity`: no limit. */
   readonly timeoutMs: number
-  readonly metadata: Metadata
+  /** undefined: none. */
+  readonly metadata: Metadata | undefined
   readonly encoding: string
   readonly authority: string
 }
@@ -96,7 +97,7 @@ export function encodeStart(fields: StartFields): Buffer {
     Start.encode({
       method,
       timeoutMs: timeoutMs > maxTimeoutMs ? 0 : Math.max(1, Math.ceil(timeoutMs)),
-      metadata: toEntries(metadata),
+      metadata: metadata === undefined ? [] : toEntries(metadata),
       encoding: encoding === 'identity' ? '' : encoding,
       authority
     })
@@ -111,7 +112,7 @@ export function decodeStart(payload: Buffer): StartFields {
   return {
     method,
     timeoutMs: timeoutMs === 0 ? Infinity : timeoutMs,
-    metadata: toMetadata(metadata),
+    metadata: metadata.length === 0 ? undefined : toMetadata(metadata),
     encoding: encoding === '' ? 'identity' : encoding,
     authority
   }

@@ -1,14 +1,9 @@
 import type { CallRoute } from '../broker/route.js'
 import { PluginError } from '../errors.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
-import {
-  type BlockError,
-  decodeHeader,
-  decodeStatus,
-  encodeStart,
-  leadingFlag,
-  statusFlag
-} from './direct-blocks.js'
+import { type BlockError, decodeHeader, decodeStatus, leadingFlag, statusFlag } from './direct-blocks.js'
+import { type DirectLink, headOfRequest, joinedBytes } from './direct-link.js'
+import { DirectUnary } from './direct-unary.js'
 import { Metadata, Status } from './grpc-js.js'
 import { requestProblem } from './header-list.js'
 import { blockFlag, prefixBytes, writePrefix } from './message-frames.js'
@@ -36,12 +31,6 @@ export interface DirectConnectionOptions {
  */
 const mostUnconfirmed = 32
 
-/** Start blocks of methods called without metadata and time-out are kept: so many of them. */
-const mostKnownStarts = 256
-
-/** Up to this size head and message are put into one buffer: from there on the copy costs more than the piece. */
-const joinedBytes = 2048
-
 /**
  * Calls to one broker ID, each on a substream of its own (wire `direct`; `docs/wire-direct.md`). There is no connection
  * beneath them: this stands for what they have in common, and is ready once the peer has accepted one.
@@ -54,7 +43,7 @@ export function openDirectConnection(
   const { target, connectTimeoutMs } = options
   let timer: NodeJS.Timeout | undefined
   let lost = false
-  const link: Link = {
+  const link: DirectLink = {
     route,
     maxReceiveBytes: options.maxReceiveBytes,
     starts: new Map(),
@@ -116,28 +105,18 @@ export function openDirectConnection(
         link.lose(error as Error)
       }
     },
+    unary: (owner, request) =>
+      new Promise((resolve, reject) => {
+        new DirectUnary(link, owner, request, resolve, reject).start()
+      }),
     authContext: () => ({}),
     close: () => link.lose(undefined),
     abort: (reason) => link.lose(reason)
   }
 }
 
-/** What the calls to one broker ID share. */
-interface Link {
-  readonly route: CallRoute
-  readonly maxReceiveBytes: number
-  readonly starts: Map<string, Buffer>
-  /** Whether the peer has accepted a call. */
-  confirmed: boolean
-  /** Calls opened while that is not known. */
-  unconfirmed: number
-  confirm(): void
-  /** Says that no call gets through any more; only the first time counts. */
-  lose(cause: Error | undefined): void
-}
-
 /** A substream that ends after its preamble: the peer answers it as it would a call. */
-function probe(link: Link): void {
+function probe(link: DirectLink): void {
   link.unconfirmed++
   const settle = (error: PluginError | undefined): void => {
     link.unconfirmed--
@@ -175,7 +154,7 @@ function probe(link: Link): void {
  * ```
  */
 class DirectCall implements WireCall, CallStreamEvents {
-  readonly #link: Link
+  readonly #link: DirectLink
   readonly #events: WireCallEvents
   /** Preamble and start block, until they have left. */
   #head: Buffer | undefined
@@ -184,10 +163,10 @@ class DirectCall implements WireCall, CallStreamEvents {
   #state: 'opened' | 'accepted' | 'responding' | 'told' | 'over' = 'opened'
   #counted = false
 
-  constructor(link: Link, request: WireRequest, events: WireCallEvents) {
+  constructor(link: DirectLink, request: WireRequest, events: WireCallEvents) {
     this.#link = link
     this.#events = events
-    this.#head = headOf(link, request)
+    this.#head = headOfRequest(link, request)
   }
 
   open(): void {
@@ -346,19 +325,3 @@ class DirectCall implements WireCall, CallStreamEvents {
 }
 
 const plain = { encoding: 'identity', accepted: undefined } as const
-
-function headOf(link: Link, request: WireRequest): Buffer {
-  const { path, timeoutMs, metadata, encoding, host } = request
-  const usual = timeoutMs === Infinity && encoding === 'identity' && host === undefined && isEmpty(metadata)
-  const known = usual ? link.starts.get(path) : undefined
-  if (known !== undefined) return known
-  const start = encodeStart({ method: path, timeoutMs, metadata, encoding, authority: host ?? '' })
-  const head = Buffer.concat([link.route.preamble, start])
-  if (usual && link.starts.size < mostKnownStarts) link.starts.set(path, head)
-  return head
-}
-
-function isEmpty(metadata: Metadata): boolean {
-  for (const _ in metadata.getMap()) return false
-  return true
-}

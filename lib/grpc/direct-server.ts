@@ -14,7 +14,7 @@ import {
   leadingFlag,
   okStatus
 } from './direct-blocks.js'
-import { type Metadata, Status } from './grpc-js.js'
+import { Metadata, Status } from './grpc-js.js'
 import type { PlainMethod } from './handler.js'
 import { blockFlag, flagCompressed, flagPlain, prefixBytes, writePrefix } from './message-frames.js'
 import { MessageQueue } from './message-queue.js'
@@ -70,7 +70,7 @@ export interface DirectServer {
 export function createDirectServer(options: DirectServerOptions): DirectServer {
   const lingering = createExpiry<DirectServerCall>(lingerMs, (call) => call.hangUp())
   const calls = new Set<DirectServerCall>()
-  const core: Core = { ...options, lingering, calls, closed: false }
+  const core: Core = { ...options, lingering, calls, closed: false, starts: new Map() }
   return {
     take(port) {
       const call = new DirectServerCall(core, port)
@@ -90,7 +90,24 @@ export function createDirectServer(options: DirectServerOptions): DirectServer {
 interface Core extends DirectServerOptions {
   readonly calls: Set<DirectServerCall>
   closed: boolean
+  /** Start blocks without metadata and time-out, which come again and again: by their bytes as text. */
+  readonly starts: Map<string, StartFields>
   readonly lingering: ReturnType<typeof createExpiry<DirectServerCall>>
+}
+
+/** So many start blocks are kept, of so many bytes each. */
+const mostKnownStarts = 256
+const longestKnownStart = 256
+
+function readStart({ starts }: Core, payload: Buffer): StartFields {
+  if (payload.length > longestKnownStart) return decodeStart(payload)
+  const text = payload.toString('latin1')
+  const known = starts.get(text)
+  if (known !== undefined) return known
+  const start = decodeStart(payload)
+  const plain = start.timeoutMs === Infinity && start.metadata === undefined
+  if (plain && starts.size < mostKnownStarts) starts.set(text, start)
+  return start
 }
 
 /**
@@ -106,6 +123,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   readonly stream: CallStream
   #state: 'new' | 'open' | 'answered' | 'over' = 'new'
   #start: StartFields | undefined
+  #metadata: Metadata | undefined
   #requests: RequestTaker | undefined
   /** Counted as work. */
   #counted = false
@@ -127,7 +145,8 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   }
 
   get metadata(): Metadata {
-    return this.#start!.metadata
+    this.#metadata ??= this.#start!.metadata ?? new Metadata()
+    return this.#metadata
   }
 
   get host(): string {
@@ -162,7 +181,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   #begin(payload: Buffer): void {
     let start: StartFields
     try {
-      start = decodeStart(payload)
+      start = readStart(this.#core, payload)
     } catch (error) {
       return this.#refuse(Status.INTERNAL, (error as Error).message)
     }

@@ -1,5 +1,7 @@
 import type { ChannelInterface, Metadata, StatusObject } from '@grpc/grpc-js'
 import type { Encoding } from './compression.js'
+import type { PlainUnaryOwner, PlainUnaryRequest } from './direct-unary.js'
+import type { Status } from './grpc-js.js'
 
 /**
  * The seam between a channel and its wire: the channel keeps gRPC's rules (deadlines, cancellation, credentials, limits,
@@ -66,6 +68,19 @@ export interface WireCall {
   discard(ok: boolean): void
 }
 
+/** A call that its channel can end. */
+export interface OpenCall {
+  /** `/package.Service/Method` */
+  readonly path: string
+  /** Whether it has not reached the wire: its credentials are still being made. */
+  readonly waiting: boolean
+  /** The connection is gone. A response that had arrived whole stays readable. */
+  connectionLost(reason: Error): void
+  cancelWithStatus(code: Status, details: string): void
+  /** Tries again to reach the wire, after there was no connection and nothing was said of a loss. */
+  proceed(): void
+}
+
 /** One connection of a wire; it is never replaced. */
 export interface WireConnection {
   /**
@@ -73,6 +88,8 @@ export interface WireConnection {
    * out to be lost, and `onLost` been told.
    */
   open(request: WireRequest, events: WireCallEvents): WireCall | StatusObject | undefined
+  /** Makes the usual unary call in a shorter way. Not while `mayOpen` is false. */
+  unary?(owner: PlainUnaryOwner, request: PlainUnaryRequest): Promise<unknown>
   authContext(): AuthContext
   /** Whether a call may be opened now, or has to wait for `onReady`. */
   readonly mayOpen: boolean
