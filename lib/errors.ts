@@ -9,6 +9,7 @@ export const errorCodes = [
   'ERR_PROCESS_EXITED',
   'ERR_SECURITY_CERTIFICATE',
   'ERR_SECURITY_CHECKSUM',
+  'ERR_SECURITY_PATH',
   'ERR_HANDSHAKE_TIMEOUT',
   'ERR_HANDSHAKE_MALFORMED',
   'ERR_HANDSHAKE_VERSION',
@@ -49,7 +50,7 @@ export interface ErrorFacts {
   readonly stderrTail?: readonly string[]
   /** The broker ID concerned. */
   readonly id?: number
-  /** gRPC status code, 0 to 16, of a failed call (`ERR_CALL_FAILED`). */
+  /** gRPC status code, 0 to 16, of a failed call (`ERR_CALL_FAILED`), or to fail one with. */
   readonly status?: number
   /** The status text exactly as the peer sent it. */
   readonly details?: string

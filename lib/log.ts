@@ -55,3 +55,16 @@ export function checkLogger(logger: Logger): void {
     hint: 'Give a pino logger, or an object with a method for each level: (fields, message) => void.'
   })
 }
+
+/**
+ * Names with a meaning in the host's own records, which a plugin must not be able to forge: `pid` becomes
+ * `pid_`.
+ */
+const reserved = new Set(['level', 'time', 'msg', 'plugin', 'pid', 'stream'])
+
+/** The fields of a record that a plugin has made, ready for the host's log. */
+export function foreignFields(fields: LogFields): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [reserved.has(name) ? `${name}_` : name, value])
+  )
+}

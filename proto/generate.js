@@ -30,7 +30,7 @@ async function generate(protoPath) {
   const header = `// Generated from ${path.basename(protoPath)} by proto/generate.js. Do not edit.\n`
   const stem = protoPath.slice(0, -'.proto'.length)
   return [
-    [`${stem}.js`, header + withOwnDefaults(withOwnRoot(messages)) + scriptTail(file, protoPath)],
+    [`${stem}.js`, header + withOwnDefaults(withNumbers(withOwnRoot(messages))) + scriptTail(file, protoPath)],
     [`${stem}.d.ts`, header + declarations(root, file)]
   ]
 }
@@ -80,6 +80,27 @@ function withOwnDefaults(code) {
   }
   return lines.join('\n')
 }
+
+/**
+ * Integers of 64 bits as numbers, refused where they are not exact: sizes and times fit, and arithmetic stays plain.
+ * protobufjs gives numbers or objects of `long`, depending on what else is installed.
+ */
+function withNumbers(code) {
+  if (!/\.u?int64\(/.test(code)) return code
+  const numbers = code
+    .replace(/\$util\.Long \? \$util\.Long\.fromBits\(0,\s*0,\s*(?:true|false)\) : 0/g, '0')
+    .replace(/reader\.u?int64\(\)/g, '$exact($&)')
+    .replace(/\.int64\((message\.\w+)\)/g, '.int64($exact($1))')
+    .replace(/\.uint64\((message\.\w+)\)/g, '.uint64($exact($1, 0))')
+  return replaceOnce(numbers, /^const \$root = .*$/m, `$&\n\n${exact}`)
+}
+
+const exact = `const $exact = (value, lowest = Number.MIN_SAFE_INTEGER) => {
+    const number = Number(value);
+    if (!Number.isSafeInteger(number) || number < lowest)
+        throw RangeError(\`\${value} is not an integer from \${lowest} to \${Number.MAX_SAFE_INTEGER}\`);
+    return number;
+};`
 
 /** The exports under short names, and the services, as code. */
 function scriptTail(file, protoPath) {
@@ -142,14 +163,14 @@ function declareType(type, prefix, local) {
   return [
     ...doc(type.comment),
     `${prefix}interface ${name} {`,
-    ...type.fieldsArray.flatMap((field) => indent([...doc(field.comment), `${field.name}: ${receivedType(field, local)};`])),
+    ...type.fieldsArray.flatMap((field) => indent([...fieldDoc(field), `${field.name}: ${receivedType(field, local)};`])),
     ...oneofs(type).map((oneof) => `    readonly ${oneof.name}: ${oneof.oneof.map((it) => `"${it}"`).join(' | ')} | undefined;`),
     '}',
     `${prefix}namespace ${name} {`,
     ...indent([
       `/** What {@link ${name}} is made from: a field left out has its default. */`,
       'interface Init {',
-      ...type.fieldsArray.flatMap((field) => indent([...doc(field.comment), `${field.name}?: ${initType(field, local)} | null | undefined;`])),
+      ...type.fieldsArray.flatMap((field) => indent([...fieldDoc(field), `${field.name}?: ${initType(field, local)} | null | undefined;`])),
       '}',
       'function encode(message: Init, writer?: Writer): Writer;',
       `function decode(bytes: Uint8Array): ${name};`,
@@ -199,6 +220,8 @@ const scalarTypes = {
   double: 'number',
   float: 'number',
   int32: 'number',
+  int64: 'number',
+  uint64: 'number',
   uint32: 'number',
   sint32: 'number',
   fixed32: 'number',
@@ -222,7 +245,8 @@ function initType(field, local) {
 function elementType(field, local) {
   if (field.resolvedType !== null) return local(field.resolvedType)
   const type = scalarTypes[field.type]
-  if (type === undefined) throw new Error(`${field.fullName}: no TypeScript type is chosen for ${field.type} yet`)
+  const several = field.repeated || field.map
+  if (type === undefined || (several && isLong(field))) throw new Error(`${field.fullName}: no TypeScript type is chosen for ${field.type} yet`)
   return type
 }
 
@@ -235,6 +259,14 @@ const fullName = (object) => object.fullName.replace(/^\./, '')
 const methodPath = (method) => `/${fullName(method.parent)}/${method.name}`
 const methodName = (method) => protobuf.util.lcFirst(protobuf.util.camelCase(method.name))
 const indent = (lines) => lines.map((line) => (line === '' ? line : `    ${line}`))
+
+const isLong = (field) => field.type === 'int64' || field.type === 'uint64'
+
+function fieldDoc(field) {
+  if (!isLong(field)) return doc(field.comment)
+  const range = field.type === 'uint64' ? '0 to 2^53-1.' : '-(2^53-1) to 2^53-1.'
+  return doc(field.comment ? `${field.comment} ${range}` : range)
+}
 
 function doc(comment) {
   if (typeof comment !== 'string' || comment === '') return []

@@ -4,10 +4,16 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FileLister } from '#proto/filelister/v1/filelister.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'
-import { type Logger, PluginError, isPluginError, launch } from '../host/index.js'
+import {
+  type Logger,
+  PluginError,
+  createHostService,
+  isPluginError,
+  launch,
+  openRoot
+} from '../host/index.js'
 import { type Arguments, parseArguments } from './args.js'
 import { listenForSignals } from './command.js'
-import { createHostService } from './host-service.js'
 import { type Entry, escapeControls, formatJson, formatListing } from './listing.js'
 import { createCliLogger } from './logger.js'
 import { readManifest } from './manifest.js'
@@ -58,7 +64,8 @@ async function list(
   })
   signal.addEventListener('abort', () => void plugin.kill(), { once: true })
 
-  await using hostServices = plugin.broker.serve(HostService, createHostService(dir))
+  await using root = await openRoot(dir)
+  await using hostServices = plugin.broker.serve(HostService, createHostService({ root, logger }))
   logger.debug({ plugin: plugin.name, brokerId: hostServices.id }, 'host service registered')
 
   const lister = plugin.dispense(FileLister)

@@ -6,6 +6,19 @@ export { type ConnectionOptions, type LaunchOptions, streams, transports } from 
 export { type StreamKind as Stream } from '../handshake/env.js'
 export { type TransportKind as Transport } from '../broker/transport.js'
 export { type Exit } from '../process/spawn.js'
+export {
+  type EntryType,
+  type ListOptions,
+  type Root,
+  type RootCallOptions,
+  type RootEntry,
+  type RootOptions,
+  type RootPath,
+  type WritableRoot,
+  type WriteOptions,
+  openRoot
+} from '../security/root.js'
+export { type HostServiceOptions, createHostService } from '../services/host-service.js'
 export { logLevels } from '../log.js'
 export { engines } from '../mux/engines.js'
 export { wires } from '../grpc/wire.js'

@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import { type ErrorCode, errorCodes } from '../errors.js'
 import { type ParsedLine, parseLine } from '../handshake/line.js'
-import { type LogLevel, type Logger, logLevels } from '../log.js'
+import { type LogFields, type LogLevel, type Logger, foreignFields, logLevels } from '../log.js'
 import { eachLine } from '../process/lines.js'
 import type { FirstLine } from '../stream/first-line.js'
 
@@ -167,7 +167,7 @@ function searchHandshake(onPrint: (line: string) => void) {
 interface LogRecord {
   readonly level: LogLevel
   readonly message: string
-  readonly fields: Record<string, unknown>
+  readonly fields: LogFields
 }
 
 /** One hclog JSON line; undefined for anything that is not exactly that: the other process is not to be trusted. */
@@ -192,17 +192,8 @@ function parseRecord(line: string): LogRecord | undefined {
   return {
     level: known,
     message,
-    fields: withoutReserved({ ...fields, ...(timestamp === undefined ? {} : { timestamp }) })
+    fields: foreignFields({ ...fields, ...(timestamp === undefined ? {} : { timestamp }) })
   }
-}
-
-/** Names with a meaning in the host's own records, which a plugin must not be able to forge: `pid` becomes `pid_`. */
-const reserved = new Set(['level', 'time', 'msg', 'plugin', 'pid', 'stream'])
-
-function withoutReserved(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [reserved.has(name) ? `${name}_` : name, value])
-  )
 }
 
 function textLevel(line: string): LogLevel | undefined {

@@ -8,7 +8,7 @@ import {
   status
 } from 'muxplug/plugin'
 import type { FileLister } from '#proto/filelister/v1/filelister.js'
-import { HostService } from '#proto/hostserve/v1/hostserve.js'
+import { type DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
 
 interface HostServices {
   readonly connection: Connection
@@ -46,7 +46,11 @@ export function createLister(broker: Broker, logger: Logger): ServiceImplementat
       if (id === 0) {
         throw callError(status.FAILED_PRECONDITION, 'no host services: call EstablishHostServices first')
       }
-      const { entries } = await connect(id).files.readDir({ path: dir }, { signal })
+      const entries: DirEntry[] = []
+      for await (const response of connect(id).files.streamDir({ path: dir }, { signal })) {
+        entries.push(...response.entries)
+      }
+      entries.sort((a, b) => (a.name < b.name ? -1 : 1))
       // A stray print on purpose: the stream does not mind.
       for (const { name, isDir } of entries) console.log(`${name}   ${isDir}`)
       return { entries }

@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { FileLister } from '#proto/filelister/v1/filelister.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'
-import { callError, launch } from '../../lib/host/index.js'
+import { callError, implement, launch } from '../../lib/host/index.js'
 import { handshake } from '../../plugins/filelister/handshake.js'
 import { recordingLogger, streamForms } from '../helpers/launch.js'
 import { packageRoot } from '../helpers/paths.js'
@@ -19,19 +19,15 @@ async function startLister(t: Test, stream: 'fd' | 'stdio') {
     return plugin.kill()
   })
   const asked: string[] = []
-  const serveFiles = () =>
-    plugin.broker.serve(HostService, {
-      readDir({ path }) {
-        asked.push(path)
-        if (path === 'missing') throw callError(status.NOT_FOUND, '"missing" does not exist')
-        return {
-          entries: [
-            { name: 'a', isDir: true },
-            { name: 'b', isDir: false }
-          ]
-        }
-      }
-    })
+  const files = implement(HostService, {
+    async *streamDir({ path }) {
+      asked.push(path)
+      if (path === 'missing') throw callError(status.NOT_FOUND, '"missing" does not exist')
+      yield { entries: [{ name: 'b', isDir: false }] }
+      yield { entries: [{ name: 'a', isDir: true }] }
+    }
+  })
+  const serveFiles = () => plugin.broker.accept(plugin.broker.nextId(), [files])
   return { plugin, lister: plugin.dispense(FileLister), serveFiles, asked, logger }
 }
 

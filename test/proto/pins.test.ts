@@ -9,7 +9,13 @@ import { ConnInfo, GRPCBroker, GRPCController, GRPCStdio, StdioData } from '#pro
 import { Health, HealthCheckResponse } from '#proto/grpc/health/v1/health.js'
 import { ServerReflection } from '#proto/grpc/reflection/v1/reflection.js'
 import { ServerReflection as ServerReflectionAlpha } from '#proto/grpc/reflection/v1alpha/reflection.js'
-import { DirEntry, HostService } from '#proto/hostserve/v1/hostserve.js'
+import {
+  DirEntry,
+  FileType,
+  HostService,
+  ReadFileRequest,
+  StatResponse
+} from '#proto/hostserve/v1/hostserve.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
 import { packageRoot } from '../helpers/paths.js'
 
@@ -28,7 +34,16 @@ await t.test('paths and kinds of the methods', async (t) => {
         disconnectHostServices: '/filelister.v1.FileLister/DisconnectHostServices'
       }
     ],
-    [HostService, { readDir: '/hostserve.v1.HostService/ReadDir' }],
+    [
+      HostService,
+      {
+        readDir: '/hostserve.v1.HostService/ReadDir',
+        streamDir: '/hostserve.v1.HostService/StreamDir >',
+        readFile: '/hostserve.v1.HostService/ReadFile >',
+        stat: '/hostserve.v1.HostService/Stat',
+        log: '/hostserve.v1.HostService/Log'
+      }
+    ],
     [GRPCBroker, { startStream: '/plugin.GRPCBroker/StartStream <>' }],
     [GRPCController, { shutdown: '/plugin.GRPCController/Shutdown' }],
     [GRPCStdio, { streamStdio: '/plugin.GRPCStdio/StreamStdio >' }],
@@ -80,8 +95,32 @@ await t.test('field numbers and wire types', async (t) => {
   t.equal(hex(Entry.encode({ name: 'a', isDir: true, rawName: raw }).finish()), '0a016110011a01ff')
   t.equal(hex(ListResponse.encode({ entries: [{ name: 'a' }, {}] }).finish()), '0a030a01610a00')
   t.equal(hex(DirEntry.encode({ name: 'a', isDir: true, rawName: raw }).finish()), '0a016110011a01ff')
-  t.equal(hex(HostService.methods.readDir.request.encode({ path: '.' }).finish()), '0a012e')
-  t.equal(hex(HostService.methods.readDir.response.encode({ entries: [{}] }).finish()), '0a00')
+  t.equal(
+    hex(DirEntry.encode({ type: FileType.FILE_TYPE_OTHER, size: 300, mtimeMs: -1 }).finish()),
+    '200428ac0230ffffffffffffffffff01'
+  )
+  const { methods: files } = HostService
+  t.equal(
+    hex(files.readDir.request.encode({ path: '.', rawPath: raw, pageSize: 2, pageToken: 'a' }).finish()),
+    '0a012e1201ff1802220161'
+  )
+  t.equal(hex(files.readDir.response.encode({ entries: [{}], nextPageToken: 'a' }).finish()), '0a00120161')
+  t.equal(hex(files.streamDir.request.encode({ path: '.', rawPath: raw }).finish()), '0a012e1201ff')
+  t.equal(hex(files.streamDir.response.encode({ entries: [{}] }).finish()), '0a00')
+  t.equal(
+    hex(
+      files.readFile.request.encode({ path: '.', rawPath: raw, offset: 1, length: 2, chunkBytes: 3 }).finish()
+    ),
+    '0a012e1201ff180120022803'
+  )
+  t.equal(hex(files.readFile.response.encode({ data: raw }).finish()), '0a01ff')
+  t.equal(hex(files.stat.request.encode({ path: '.', rawPath: raw }).finish()), '0a012e1201ff')
+  t.equal(hex(files.stat.response.encode({ type: 1, size: 2, mtimeMs: 3 }).finish()), '080110021803')
+  t.equal(
+    hex(files.log.request.encode({ level: 1, message: 'a', fields: { b: 'c' } }).finish()),
+    '08011201611a060a0162120163'
+  )
+  t.match(FileType, { FILE_TYPE_FILE: 1, FILE_TYPE_DIRECTORY: 2, FILE_TYPE_SYMLINK: 3, FILE_TYPE_OTHER: 4 })
   t.equal(hex(GRPCController.methods.shutdown.request.encode({}).finish()), '')
   t.equal(hex(ConnInfo.encode({ serviceId: 1, network: 'u', address: '/' }).finish()), '08011201751a012f')
   // Knock and answer as go-plugin sends them.
@@ -137,6 +176,28 @@ await t.test('bytes that are no message are refused, unknown fields are not', as
   t.equal(Entry.decode(Buffer.from('0a0161aa0601ff', 'hex')).name, 'a')
 })
 
+await t.test('integers of 64 bits are numbers, and refused where they would not be exact', async (t) => {
+  const largest = Number.MAX_SAFE_INTEGER
+  for (const size of [0, 1, 2 ** 31, 2 ** 32, largest]) {
+    const { size: read } = StatResponse.decode(StatResponse.encode({ size }).finish())
+    t.equal(read, size)
+  }
+  for (const mtimeMs of [-1, -(2 ** 32), -largest, largest]) {
+    t.equal(StatResponse.decode(StatResponse.encode({ mtimeMs }).finish()).mtimeMs, mtimeMs)
+  }
+  t.match({ ...ReadFileRequest.decode(new Uint8Array()) }, { offset: 0, length: 0 })
+  for (const value of [largest + 1, 0.5, NaN, Infinity, -(2 ** 60)]) {
+    t.throws(() => StatResponse.encode({ mtimeMs: value }), RangeError, String(value))
+    t.throws(() => StatResponse.encode({ size: value }), RangeError, String(value))
+  }
+  t.throws(() => StatResponse.encode({ size: -1 }), RangeError)
+  // 2^53, 2^64-1 and -2^63, as another peer may send them.
+  t.throws(() => StatResponse.decode(Buffer.from('108080808080808010', 'hex')), RangeError)
+  t.throws(() => StatResponse.decode(Buffer.from('10ffffffffffffffffff01', 'hex')), RangeError)
+  t.throws(() => StatResponse.decode(Buffer.from('1880808080808080808001', 'hex')), RangeError)
+  t.equal(StatResponse.decode(Buffer.from('10ffffffffffffff0f', 'hex')).size, largest)
+})
+
 await t.test('the generated files are up to date', async (t) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['proto/generate.js', '--check'], {
     cwd: root,
@@ -166,6 +227,12 @@ await t.test('--check names the files that are not, and leaves them', async (t) 
   t.equal(run().status, 0)
   t.equal(run('--check').status, 0)
   t.equal(readFileSync(stale, 'utf8'), readFileSync(path.join(root, 'proto/echo/v1/echo.d.ts'), 'utf8'))
+
+  for (const field of ['repeated uint64 sizes', 'map<string, int64> times', 'sint64 other']) {
+    const source = `syntax = "proto3"; package a; message A { ${field} = 1; }`
+    writeFileSync(path.join(copy, 'proto/a.proto'), source)
+    t.match(run('--check'), { status: 1, stderr: /\.a\.A\.\w+: no TypeScript type is chosen/ }, field)
+  }
 })
 
 /** Never called: what must and must not compile. */

@@ -21,10 +21,130 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type FileType int32
+
+const (
+	FileType_FILE_TYPE_UNSPECIFIED FileType = 0
+	FileType_FILE_TYPE_FILE        FileType = 1
+	FileType_FILE_TYPE_DIRECTORY   FileType = 2
+	FileType_FILE_TYPE_SYMLINK     FileType = 3
+	// A device, a FIFO, a socket: none of them can be read.
+	FileType_FILE_TYPE_OTHER FileType = 4
+)
+
+// Enum value maps for FileType.
+var (
+	FileType_name = map[int32]string{
+		0: "FILE_TYPE_UNSPECIFIED",
+		1: "FILE_TYPE_FILE",
+		2: "FILE_TYPE_DIRECTORY",
+		3: "FILE_TYPE_SYMLINK",
+		4: "FILE_TYPE_OTHER",
+	}
+	FileType_value = map[string]int32{
+		"FILE_TYPE_UNSPECIFIED": 0,
+		"FILE_TYPE_FILE":        1,
+		"FILE_TYPE_DIRECTORY":   2,
+		"FILE_TYPE_SYMLINK":     3,
+		"FILE_TYPE_OTHER":       4,
+	}
+)
+
+func (x FileType) Enum() *FileType {
+	p := new(FileType)
+	*p = x
+	return p
+}
+
+func (x FileType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileType) Descriptor() protoreflect.EnumDescriptor {
+	return file_hostserve_v1_hostserve_proto_enumTypes[0].Descriptor()
+}
+
+func (FileType) Type() protoreflect.EnumType {
+	return &file_hostserve_v1_hostserve_proto_enumTypes[0]
+}
+
+func (x FileType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileType.Descriptor instead.
+func (FileType) EnumDescriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{0}
+}
+
+type LogRequest_Level int32
+
+const (
+	LogRequest_LEVEL_UNSPECIFIED LogRequest_Level = 0
+	LogRequest_LEVEL_TRACE       LogRequest_Level = 1
+	LogRequest_LEVEL_DEBUG       LogRequest_Level = 2
+	LogRequest_LEVEL_INFO        LogRequest_Level = 3
+	LogRequest_LEVEL_WARN        LogRequest_Level = 4
+	LogRequest_LEVEL_ERROR       LogRequest_Level = 5
+)
+
+// Enum value maps for LogRequest_Level.
+var (
+	LogRequest_Level_name = map[int32]string{
+		0: "LEVEL_UNSPECIFIED",
+		1: "LEVEL_TRACE",
+		2: "LEVEL_DEBUG",
+		3: "LEVEL_INFO",
+		4: "LEVEL_WARN",
+		5: "LEVEL_ERROR",
+	}
+	LogRequest_Level_value = map[string]int32{
+		"LEVEL_UNSPECIFIED": 0,
+		"LEVEL_TRACE":       1,
+		"LEVEL_DEBUG":       2,
+		"LEVEL_INFO":        3,
+		"LEVEL_WARN":        4,
+		"LEVEL_ERROR":       5,
+	}
+)
+
+func (x LogRequest_Level) Enum() *LogRequest_Level {
+	p := new(LogRequest_Level)
+	*p = x
+	return p
+}
+
+func (x LogRequest_Level) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogRequest_Level) Descriptor() protoreflect.EnumDescriptor {
+	return file_hostserve_v1_hostserve_proto_enumTypes[1].Descriptor()
+}
+
+func (LogRequest_Level) Type() protoreflect.EnumType {
+	return &file_hostserve_v1_hostserve_proto_enumTypes[1]
+}
+
+func (x LogRequest_Level) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogRequest_Level.Descriptor instead.
+func (LogRequest_Level) EnumDescriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{9, 0}
+}
+
 type ReadDirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Path relative to the directory that the host shares; `.` is that directory.
-	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The path's bytes instead of `path`, where they are not UTF-8.
+	RawPath []byte `protobuf:"bytes,2,opt,name=raw_path,json=rawPath,proto3" json:"raw_path,omitempty"`
+	// At most so many entries; the host has a limit of its own. 0: all entries in one response, or RESOURCE_EXHAUSTED.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -66,9 +186,32 @@ func (x *ReadDirRequest) GetPath() string {
 	return ""
 }
 
+func (x *ReadDirRequest) GetRawPath() []byte {
+	if x != nil {
+		return x.RawPath
+	}
+	return nil
+}
+
+func (x *ReadDirRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ReadDirRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ReadDirResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Entries       []*DirEntry            `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*DirEntry            `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Where the next page begins; empty after the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -110,20 +253,131 @@ func (x *ReadDirResponse) GetEntries() []*DirEntry {
 	return nil
 }
 
+func (x *ReadDirResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type StreamDirRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The path's bytes instead of `path`, where they are not UTF-8.
+	RawPath       []byte `protobuf:"bytes,2,opt,name=raw_path,json=rawPath,proto3" json:"raw_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDirRequest) Reset() {
+	*x = StreamDirRequest{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDirRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDirRequest) ProtoMessage() {}
+
+func (x *StreamDirRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDirRequest.ProtoReflect.Descriptor instead.
+func (*StreamDirRequest) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDirRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StreamDirRequest) GetRawPath() []byte {
+	if x != nil {
+		return x.RawPath
+	}
+	return nil
+}
+
+type StreamDirResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next entries, a few at a time.
+	Entries       []*DirEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDirResponse) Reset() {
+	*x = StreamDirResponse{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDirResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDirResponse) ProtoMessage() {}
+
+func (x *StreamDirResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDirResponse.ProtoReflect.Descriptor instead.
+func (*StreamDirResponse) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDirResponse) GetEntries() []*DirEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type DirEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name. A byte that is not UTF-8 is shown as `\xNN`; `raw_name` then has the name itself.
 	Name  string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	IsDir bool   `protobuf:"varint,2,opt,name=is_dir,json=isDir,proto3" json:"is_dir,omitempty"`
 	// The name's bytes on disk, only where they are not UTF-8.
-	RawName       []byte `protobuf:"bytes,3,opt,name=raw_name,json=rawName,proto3" json:"raw_name,omitempty"`
+	RawName []byte `protobuf:"bytes,3,opt,name=raw_name,json=rawName,proto3" json:"raw_name,omitempty"`
+	// What the entry is; a symbolic link itself, and not what it leads to.
+	Type FileType `protobuf:"varint,4,opt,name=type,proto3,enum=hostserve.v1.FileType" json:"type,omitempty"`
+	// Bytes of a file. 0 where the host may list the directory and not look at its entries.
+	Size uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// When the content was last changed, in milliseconds since the epoch.
+	MtimeMs       int64 `protobuf:"varint,6,opt,name=mtime_ms,json=mtimeMs,proto3" json:"mtime_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DirEntry) Reset() {
 	*x = DirEntry{}
-	mi := &file_hostserve_v1_hostserve_proto_msgTypes[2]
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -135,7 +389,7 @@ func (x *DirEntry) String() string {
 func (*DirEntry) ProtoMessage() {}
 
 func (x *DirEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hostserve_v1_hostserve_proto_msgTypes[2]
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -148,7 +402,7 @@ func (x *DirEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirEntry.ProtoReflect.Descriptor instead.
 func (*DirEntry) Descriptor() ([]byte, []int) {
-	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{2}
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DirEntry) GetName() string {
@@ -172,21 +426,435 @@ func (x *DirEntry) GetRawName() []byte {
 	return nil
 }
 
+func (x *DirEntry) GetType() FileType {
+	if x != nil {
+		return x.Type
+	}
+	return FileType_FILE_TYPE_UNSPECIFIED
+}
+
+func (x *DirEntry) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *DirEntry) GetMtimeMs() int64 {
+	if x != nil {
+		return x.MtimeMs
+	}
+	return 0
+}
+
+type ReadFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The path's bytes instead of `path`, where they are not UTF-8.
+	RawPath []byte `protobuf:"bytes,2,opt,name=raw_path,json=rawPath,proto3" json:"raw_path,omitempty"`
+	// Where to begin, in bytes. Behind the end there is nothing, which is no error.
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most so many bytes; 0: up to the end.
+	Length uint64 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	// At most so many bytes in one response; the host has a limit of its own. 0: 64 KiB.
+	ChunkBytes    uint32 `protobuf:"varint,5,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileRequest) Reset() {
+	*x = ReadFileRequest{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileRequest) ProtoMessage() {}
+
+func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
+func (*ReadFileRequest) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReadFileRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ReadFileRequest) GetRawPath() []byte {
+	if x != nil {
+		return x.RawPath
+	}
+	return nil
+}
+
+func (x *ReadFileRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadFileRequest) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *ReadFileRequest) GetChunkBytes() uint32 {
+	if x != nil {
+		return x.ChunkBytes
+	}
+	return 0
+}
+
+type ReadFileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileResponse) Reset() {
+	*x = ReadFileResponse{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileResponse) ProtoMessage() {}
+
+func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
+func (*ReadFileResponse) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReadFileResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type StatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The path's bytes instead of `path`, where they are not UTF-8.
+	RawPath       []byte `protobuf:"bytes,2,opt,name=raw_path,json=rawPath,proto3" json:"raw_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatRequest) Reset() {
+	*x = StatRequest{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatRequest) ProtoMessage() {}
+
+func (x *StatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
+func (*StatRequest) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StatRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StatRequest) GetRawPath() []byte {
+	if x != nil {
+		return x.RawPath
+	}
+	return nil
+}
+
+type StatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  FileType               `protobuf:"varint,1,opt,name=type,proto3,enum=hostserve.v1.FileType" json:"type,omitempty"`
+	// Bytes of a file.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// When the content was last changed, in milliseconds since the epoch.
+	MtimeMs       int64 `protobuf:"varint,3,opt,name=mtime_ms,json=mtimeMs,proto3" json:"mtime_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatResponse) Reset() {
+	*x = StatResponse{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatResponse) ProtoMessage() {}
+
+func (x *StatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
+func (*StatResponse) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StatResponse) GetType() FileType {
+	if x != nil {
+		return x.Type
+	}
+	return FileType_FILE_TYPE_UNSPECIFIED
+}
+
+func (x *StatResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *StatResponse) GetMtimeMs() int64 {
+	if x != nil {
+		return x.MtimeMs
+	}
+	return 0
+}
+
+type LogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// LEVEL_UNSPECIFIED is taken as LEVEL_INFO.
+	Level         LogRequest_Level  `protobuf:"varint,1,opt,name=level,proto3,enum=hostserve.v1.LogRequest_Level" json:"level,omitempty"`
+	Message       string            `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Fields        map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LogRequest) GetLevel() LogRequest_Level {
+	if x != nil {
+		return x.Level
+	}
+	return LogRequest_LEVEL_UNSPECIFIED
+}
+
+func (x *LogRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LogRequest) GetFields() map[string]string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type LogResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogResponse) Reset() {
+	*x = LogResponse{}
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogResponse) ProtoMessage() {}
+
+func (x *LogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hostserve_v1_hostserve_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
+func (*LogResponse) Descriptor() ([]byte, []int) {
+	return file_hostserve_v1_hostserve_proto_rawDescGZIP(), []int{10}
+}
+
 var File_hostserve_v1_hostserve_proto protoreflect.FileDescriptor
 
 const file_hostserve_v1_hostserve_proto_rawDesc = "" +
 	"\n" +
-	"\x1chostserve/v1/hostserve.proto\x12\fhostserve.v1\"$\n" +
+	"\x1chostserve/v1/hostserve.proto\x12\fhostserve.v1\"{\n" +
 	"\x0eReadDirRequest\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"C\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\braw_path\x18\x02 \x01(\fR\arawPath\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"k\n" +
 	"\x0fReadDirResponse\x120\n" +
-	"\aentries\x18\x01 \x03(\v2\x16.hostserve.v1.DirEntryR\aentries\"P\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.hostserve.v1.DirEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
+	"\x10StreamDirRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\braw_path\x18\x02 \x01(\fR\arawPath\"E\n" +
+	"\x11StreamDirResponse\x120\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.hostserve.v1.DirEntryR\aentries\"\xab\x01\n" +
 	"\bDirEntry\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x15\n" +
 	"\x06is_dir\x18\x02 \x01(\bR\x05isDir\x12\x19\n" +
-	"\braw_name\x18\x03 \x01(\fR\arawName2U\n" +
+	"\braw_name\x18\x03 \x01(\fR\arawName\x12*\n" +
+	"\x04type\x18\x04 \x01(\x0e2\x16.hostserve.v1.FileTypeR\x04type\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x19\n" +
+	"\bmtime_ms\x18\x06 \x01(\x03R\amtimeMs\"\x91\x01\n" +
+	"\x0fReadFileRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\braw_path\x18\x02 \x01(\fR\arawPath\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x04R\x06length\x12\x1f\n" +
+	"\vchunk_bytes\x18\x05 \x01(\rR\n" +
+	"chunkBytes\"&\n" +
+	"\x10ReadFileResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"<\n" +
+	"\vStatRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\braw_path\x18\x02 \x01(\fR\arawPath\"i\n" +
+	"\fStatResponse\x12*\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x16.hostserve.v1.FileTypeR\x04type\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x19\n" +
+	"\bmtime_ms\x18\x03 \x01(\x03R\amtimeMs\"\xc8\x02\n" +
+	"\n" +
+	"LogRequest\x124\n" +
+	"\x05level\x18\x01 \x01(\x0e2\x1e.hostserve.v1.LogRequest.LevelR\x05level\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12<\n" +
+	"\x06fields\x18\x03 \x03(\v2$.hostserve.v1.LogRequest.FieldsEntryR\x06fields\x1a9\n" +
+	"\vFieldsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
+	"\x05Level\x12\x15\n" +
+	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vLEVEL_TRACE\x10\x01\x12\x0f\n" +
+	"\vLEVEL_DEBUG\x10\x02\x12\x0e\n" +
+	"\n" +
+	"LEVEL_INFO\x10\x03\x12\x0e\n" +
+	"\n" +
+	"LEVEL_WARN\x10\x04\x12\x0f\n" +
+	"\vLEVEL_ERROR\x10\x05\"\r\n" +
+	"\vLogResponse*~\n" +
+	"\bFileType\x12\x19\n" +
+	"\x15FILE_TYPE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eFILE_TYPE_FILE\x10\x01\x12\x17\n" +
+	"\x13FILE_TYPE_DIRECTORY\x10\x02\x12\x15\n" +
+	"\x11FILE_TYPE_SYMLINK\x10\x03\x12\x13\n" +
+	"\x0fFILE_TYPE_OTHER\x10\x042\xed\x02\n" +
 	"\vHostService\x12F\n" +
-	"\aReadDir\x12\x1c.hostserve.v1.ReadDirRequest\x1a\x1d.hostserve.v1.ReadDirResponseb\x06proto3"
+	"\aReadDir\x12\x1c.hostserve.v1.ReadDirRequest\x1a\x1d.hostserve.v1.ReadDirResponse\x12N\n" +
+	"\tStreamDir\x12\x1e.hostserve.v1.StreamDirRequest\x1a\x1f.hostserve.v1.StreamDirResponse0\x01\x12K\n" +
+	"\bReadFile\x12\x1d.hostserve.v1.ReadFileRequest\x1a\x1e.hostserve.v1.ReadFileResponse0\x01\x12=\n" +
+	"\x04Stat\x12\x19.hostserve.v1.StatRequest\x1a\x1a.hostserve.v1.StatResponse\x12:\n" +
+	"\x03Log\x12\x18.hostserve.v1.LogRequest\x1a\x19.hostserve.v1.LogResponseb\x06proto3"
 
 var (
 	file_hostserve_v1_hostserve_proto_rawDescOnce sync.Once
@@ -200,21 +868,46 @@ func file_hostserve_v1_hostserve_proto_rawDescGZIP() []byte {
 	return file_hostserve_v1_hostserve_proto_rawDescData
 }
 
-var file_hostserve_v1_hostserve_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_hostserve_v1_hostserve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_hostserve_v1_hostserve_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_hostserve_v1_hostserve_proto_goTypes = []any{
-	(*ReadDirRequest)(nil),  // 0: hostserve.v1.ReadDirRequest
-	(*ReadDirResponse)(nil), // 1: hostserve.v1.ReadDirResponse
-	(*DirEntry)(nil),        // 2: hostserve.v1.DirEntry
+	(FileType)(0),             // 0: hostserve.v1.FileType
+	(LogRequest_Level)(0),     // 1: hostserve.v1.LogRequest.Level
+	(*ReadDirRequest)(nil),    // 2: hostserve.v1.ReadDirRequest
+	(*ReadDirResponse)(nil),   // 3: hostserve.v1.ReadDirResponse
+	(*StreamDirRequest)(nil),  // 4: hostserve.v1.StreamDirRequest
+	(*StreamDirResponse)(nil), // 5: hostserve.v1.StreamDirResponse
+	(*DirEntry)(nil),          // 6: hostserve.v1.DirEntry
+	(*ReadFileRequest)(nil),   // 7: hostserve.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),  // 8: hostserve.v1.ReadFileResponse
+	(*StatRequest)(nil),       // 9: hostserve.v1.StatRequest
+	(*StatResponse)(nil),      // 10: hostserve.v1.StatResponse
+	(*LogRequest)(nil),        // 11: hostserve.v1.LogRequest
+	(*LogResponse)(nil),       // 12: hostserve.v1.LogResponse
+	nil,                       // 13: hostserve.v1.LogRequest.FieldsEntry
 }
 var file_hostserve_v1_hostserve_proto_depIdxs = []int32{
-	2, // 0: hostserve.v1.ReadDirResponse.entries:type_name -> hostserve.v1.DirEntry
-	0, // 1: hostserve.v1.HostService.ReadDir:input_type -> hostserve.v1.ReadDirRequest
-	1, // 2: hostserve.v1.HostService.ReadDir:output_type -> hostserve.v1.ReadDirResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	6,  // 0: hostserve.v1.ReadDirResponse.entries:type_name -> hostserve.v1.DirEntry
+	6,  // 1: hostserve.v1.StreamDirResponse.entries:type_name -> hostserve.v1.DirEntry
+	0,  // 2: hostserve.v1.DirEntry.type:type_name -> hostserve.v1.FileType
+	0,  // 3: hostserve.v1.StatResponse.type:type_name -> hostserve.v1.FileType
+	1,  // 4: hostserve.v1.LogRequest.level:type_name -> hostserve.v1.LogRequest.Level
+	13, // 5: hostserve.v1.LogRequest.fields:type_name -> hostserve.v1.LogRequest.FieldsEntry
+	2,  // 6: hostserve.v1.HostService.ReadDir:input_type -> hostserve.v1.ReadDirRequest
+	4,  // 7: hostserve.v1.HostService.StreamDir:input_type -> hostserve.v1.StreamDirRequest
+	7,  // 8: hostserve.v1.HostService.ReadFile:input_type -> hostserve.v1.ReadFileRequest
+	9,  // 9: hostserve.v1.HostService.Stat:input_type -> hostserve.v1.StatRequest
+	11, // 10: hostserve.v1.HostService.Log:input_type -> hostserve.v1.LogRequest
+	3,  // 11: hostserve.v1.HostService.ReadDir:output_type -> hostserve.v1.ReadDirResponse
+	5,  // 12: hostserve.v1.HostService.StreamDir:output_type -> hostserve.v1.StreamDirResponse
+	8,  // 13: hostserve.v1.HostService.ReadFile:output_type -> hostserve.v1.ReadFileResponse
+	10, // 14: hostserve.v1.HostService.Stat:output_type -> hostserve.v1.StatResponse
+	12, // 15: hostserve.v1.HostService.Log:output_type -> hostserve.v1.LogResponse
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_hostserve_v1_hostserve_proto_init() }
@@ -227,13 +920,14 @@ func file_hostserve_v1_hostserve_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostserve_v1_hostserve_proto_rawDesc), len(file_hostserve_v1_hostserve_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      2,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_hostserve_v1_hostserve_proto_goTypes,
 		DependencyIndexes: file_hostserve_v1_hostserve_proto_depIdxs,
+		EnumInfos:         file_hostserve_v1_hostserve_proto_enumTypes,
 		MessageInfos:      file_hostserve_v1_hostserve_proto_msgTypes,
 	}.Build()
 	File_hostserve_v1_hostserve_proto = out.File

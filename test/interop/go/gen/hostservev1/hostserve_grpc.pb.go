@@ -19,17 +19,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HostService_ReadDir_FullMethodName = "/hostserve.v1.HostService/ReadDir"
+	HostService_ReadDir_FullMethodName   = "/hostserve.v1.HostService/ReadDir"
+	HostService_StreamDir_FullMethodName = "/hostserve.v1.HostService/StreamDir"
+	HostService_ReadFile_FullMethodName  = "/hostserve.v1.HostService/ReadFile"
+	HostService_Stat_FullMethodName      = "/hostserve.v1.HostService/Stat"
+	HostService_Log_FullMethodName       = "/hostserve.v1.HostService/Log"
 )
 
 // HostServiceClient is the client API for HostService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What a host lets its plugins do with its files.
+// What a host lets its plugins do with its files, and its log. Paths are relative to the directory that the host shares,
+// with `/` between names; `.` is that directory, and nothing outside it can be reached.
 type HostServiceClient interface {
-	// Reads one directory.
+	// Reads one directory: all of it, or a page, in the order of the names' bytes.
 	ReadDir(ctx context.Context, in *ReadDirRequest, opts ...grpc.CallOption) (*ReadDirResponse, error)
+	// Reads one directory of any size, in no order.
+	StreamDir(ctx context.Context, in *StreamDirRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDirResponse], error)
+	// Reads a file, or a range of it.
+	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
+	// What a path leads to. Symbolic links are followed.
+	Stat(ctx context.Context, in *StatRequest, opts ...grpc.CallOption) (*StatResponse, error)
+	// Writes one record to the host's log.
+	Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogResponse, error)
 }
 
 type hostServiceClient struct {
@@ -50,14 +63,81 @@ func (c *hostServiceClient) ReadDir(ctx context.Context, in *ReadDirRequest, opt
 	return out, nil
 }
 
+func (c *hostServiceClient) StreamDir(ctx context.Context, in *StreamDirRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDirResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HostService_ServiceDesc.Streams[0], HostService_StreamDir_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDirRequest, StreamDirResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_StreamDirClient = grpc.ServerStreamingClient[StreamDirResponse]
+
+func (c *hostServiceClient) ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HostService_ServiceDesc.Streams[1], HostService_ReadFile_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadFileRequest, ReadFileResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_ReadFileClient = grpc.ServerStreamingClient[ReadFileResponse]
+
+func (c *hostServiceClient) Stat(ctx context.Context, in *StatRequest, opts ...grpc.CallOption) (*StatResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatResponse)
+	err := c.cc.Invoke(ctx, HostService_Stat_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostServiceClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogResponse)
+	err := c.cc.Invoke(ctx, HostService_Log_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HostServiceServer is the server API for HostService service.
 // All implementations must embed UnimplementedHostServiceServer
 // for forward compatibility.
 //
-// What a host lets its plugins do with its files.
+// What a host lets its plugins do with its files, and its log. Paths are relative to the directory that the host shares,
+// with `/` between names; `.` is that directory, and nothing outside it can be reached.
 type HostServiceServer interface {
-	// Reads one directory.
+	// Reads one directory: all of it, or a page, in the order of the names' bytes.
 	ReadDir(context.Context, *ReadDirRequest) (*ReadDirResponse, error)
+	// Reads one directory of any size, in no order.
+	StreamDir(*StreamDirRequest, grpc.ServerStreamingServer[StreamDirResponse]) error
+	// Reads a file, or a range of it.
+	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
+	// What a path leads to. Symbolic links are followed.
+	Stat(context.Context, *StatRequest) (*StatResponse, error)
+	// Writes one record to the host's log.
+	Log(context.Context, *LogRequest) (*LogResponse, error)
 	mustEmbedUnimplementedHostServiceServer()
 }
 
@@ -70,6 +150,18 @@ type UnimplementedHostServiceServer struct{}
 
 func (UnimplementedHostServiceServer) ReadDir(context.Context, *ReadDirRequest) (*ReadDirResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadDir not implemented")
+}
+func (UnimplementedHostServiceServer) StreamDir(*StreamDirRequest, grpc.ServerStreamingServer[StreamDirResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDir not implemented")
+}
+func (UnimplementedHostServiceServer) ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadFile not implemented")
+}
+func (UnimplementedHostServiceServer) Stat(context.Context, *StatRequest) (*StatResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Stat not implemented")
+}
+func (UnimplementedHostServiceServer) Log(context.Context, *LogRequest) (*LogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Log not implemented")
 }
 func (UnimplementedHostServiceServer) mustEmbedUnimplementedHostServiceServer() {}
 func (UnimplementedHostServiceServer) testEmbeddedByValue()                     {}
@@ -110,6 +202,64 @@ func _HostService_ReadDir_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HostService_StreamDir_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDirRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HostServiceServer).StreamDir(m, &grpc.GenericServerStream[StreamDirRequest, StreamDirResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_StreamDirServer = grpc.ServerStreamingServer[StreamDirResponse]
+
+func _HostService_ReadFile_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadFileRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HostServiceServer).ReadFile(m, &grpc.GenericServerStream[ReadFileRequest, ReadFileResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_ReadFileServer = grpc.ServerStreamingServer[ReadFileResponse]
+
+func _HostService_Stat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).Stat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_Stat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).Stat(ctx, req.(*StatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HostService_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).Log(ctx, req.(*LogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // HostService_ServiceDesc is the grpc.ServiceDesc for HostService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -121,7 +271,26 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ReadDir",
 			Handler:    _HostService_ReadDir_Handler,
 		},
+		{
+			MethodName: "Stat",
+			Handler:    _HostService_Stat_Handler,
+		},
+		{
+			MethodName: "Log",
+			Handler:    _HostService_Log_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDir",
+			Handler:       _HostService_StreamDir_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadFile",
+			Handler:       _HostService_ReadFile_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "hostserve/v1/hostserve.proto",
 }
