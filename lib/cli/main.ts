@@ -3,20 +3,13 @@ import { access, opendir, readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FileLister } from '#proto/filelister/v1/filelister.js'
-import { HostService } from '#proto/hostserve/v1/hostserve.js'
-import {
-  type Logger,
-  PluginError,
-  createHostService,
-  isPluginError,
-  launch,
-  openRoot
-} from '../host/index.js'
+import { type Logger, PluginError, isPluginError, launch, openRoot } from '../host/index.js'
 import { type Arguments, parseArguments } from './args.js'
 import { listenForSignals } from './command.js'
+import { grantHostServices } from './grants.js'
 import { type Entry, escapeControls, formatJson, formatListing } from './listing.js'
 import { createCliLogger } from './logger.js'
-import { readManifest } from './manifest.js'
+import { choosePlugin, findAll, formatPlugins } from './plugins.js'
 
 const packageRoot = dirname(fileURLToPath(import.meta.resolve('muxplug/package.json')))
 
@@ -27,29 +20,34 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const parsed = parseArguments(argv, version)
   if (parsed.t === 'exit') return parsed.code
-  const { args } = parsed
   // Ctrl-C and the like end the plugin first, then this process with the shell's code for the signal.
   const interrupted = listenForSignals((name) => new PluginError('ERR_CALL_FAILED', `interrupted by ${name}`))
-  const logger = await createCliLogger(args)
   try {
+    if (parsed.t === 'plugins') {
+      const { pluginsIn, form } = parsed.args
+      await print(formatPlugins(await findAll(packageRoot, pluginsIn), form), interrupted.signal)
+      return 0
+    }
+    const { args } = parsed
+    const logger = await createCliLogger(args)
     await checkDirectory(args.dir)
     const entries = await list(args, logger, interrupted.signal)
     await print(args.json ? formatJson(entries) : formatListing(entries), interrupted.signal)
     return 0
   } catch (error) {
     if (interrupted.code !== undefined) return interrupted.code
-    report(error, args)
+    report(error, parsed.t === 'run' ? parsed.args.logFormat : 'pretty')
     return 1
   }
 }
 
 /** The main job: the plugin lists the directory by calling back to the service that this process gives it. */
-async function list(
-  { dir, transport, stream, mtls, wire, muxer }: Arguments,
-  logger: Logger,
-  signal: AbortSignal
-): Promise<Entry[]> {
-  const manifest = await readManifest(resolve(packageRoot, 'plugins/filelister/manifest.yaml'))
+async function list(args: Arguments, logger: Logger, signal: AbortSignal): Promise<Entry[]> {
+  const { dir, transport, mtls, wire, muxer } = args
+  const manifest = await choosePlugin(packageRoot, args)
+  // A plugin that can use one form of the stream alone is not asked for the other.
+  const [stream] =
+    args.stream === undefined && manifest.streams?.length === 1 ? manifest.streams : [args.stream]
   await using plugin = await launch({
     name: manifest.name,
     command: manifest.command,
@@ -65,7 +63,10 @@ async function list(
   signal.addEventListener('abort', () => void plugin.kill(), { once: true })
 
   await using root = await openRoot(dir)
-  await using hostServices = plugin.broker.serve(HostService, createHostService({ root, logger }))
+  await using hostServices = plugin.broker.accept(
+    plugin.broker.nextId(),
+    grantHostServices(manifest, root, logger)
+  )
   logger.debug({ plugin: plugin.name, brokerId: hostServices.id }, 'host service registered')
 
   const lister = plugin.dispense(FileLister)
@@ -103,7 +104,7 @@ async function print(text: string, signal: AbortSignal): Promise<void> {
     const settle = (error?: NodeJS.ErrnoException | null): void => {
       if (!error || error.code === 'EPIPE') return resolvePrint()
       reject(
-        new PluginError('ERR_CONFIG_INVALID', `the listing cannot be written to stdout: ${error.message}`, {
+        new PluginError('ERR_CONFIG_INVALID', `the output cannot be written to stdout: ${error.message}`, {
           cause: error,
           hint: 'Look at where stdout goes: the device may be full.'
         })
@@ -121,7 +122,7 @@ async function print(text: string, signal: AbortSignal): Promise<void> {
 }
 
 /** One readable paragraph with the hint, or one JSON record. */
-function report(error: unknown, { logFormat }: Arguments): void {
+function report(error: unknown, logFormat: Arguments['logFormat']): void {
   if (!isPluginError(error)) throw error
   if (logFormat === 'json') {
     const record = {
