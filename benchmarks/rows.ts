@@ -56,21 +56,30 @@ export const rows: readonly Row[] = [
   node('socket-mux', "go-plugin's multiplexed broker, muxplug on both ends", () =>
     muxplug({ transport: 'socket-mux' })
   ),
+  node('stream-direct', 'one stream on a descriptor of its own, a substream for each call', () =>
+    muxplug({ transport: 'stream', stream: 'fd', muxer: 'native', wires: ['direct'] })
+  ),
+  {
+    ...node('stream-direct-stdio', 'the same on stdin and stdout', () =>
+      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native', wires: ['direct'] })
+    ),
+    brief: true
+  },
   node('stream-h2-native', 'one stream on a descriptor of its own, HTTP/2 on yamux', () =>
-    muxplug({ transport: 'stream', stream: 'fd', muxer: 'native' })
+    muxplug({ transport: 'stream', stream: 'fd', muxer: 'native', wires: ['h2'] })
   ),
   {
     ...node('stream-h2-native-stdio', 'the same on stdin and stdout', () =>
-      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native' })
+      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'native', wires: ['h2'] })
     ),
     brief: true
   },
   node('stream-h2-libp2p', 'one stream on a descriptor of its own, HTTP/2 on the engine libp2p', () =>
-    muxplug({ transport: 'stream', stream: 'fd', muxer: 'libp2p' })
+    muxplug({ transport: 'stream', stream: 'fd', muxer: 'libp2p', wires: ['h2'] })
   ),
   {
     ...node('stream-h2-libp2p-stdio', 'the same on stdin and stdout', () =>
-      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'libp2p' })
+      muxplug({ transport: 'stream', stream: 'stdio', muxer: 'libp2p', wires: ['h2'] })
     ),
     brief: true
   },

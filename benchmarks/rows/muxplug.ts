@@ -4,7 +4,7 @@ import { Bench, callPlugin, createUnaryMethods, streamMethods } from '../ends/se
 import { nodePlugin } from './spawn.js'
 
 /** What tells the rows with this project on both ends apart. */
-export type MuxplugOptions = Pick<LaunchOptions, 'transport' | 'stream' | 'muxer'>
+export type MuxplugOptions = Pick<LaunchOptions, 'transport' | 'stream' | 'muxer' | 'wires'>
 
 /** This project on both ends. */
 export async function openMuxplug(options: MuxplugOptions): Promise<Link> {

@@ -1,10 +1,10 @@
 import {
   type GoOptions,
   type SocketTransportOptions,
-  type Transport,
   createMuxTransport,
   createSocketTransport
-} from '../broker/transport.js'
+} from '../broker/socket-transports.js'
+import type { Transport } from '../broker/transport.js'
 import { type PluginError, isPluginError } from '../errors.js'
 import type { CreateMuxer } from '../mux/muxer.js'
 import { ping } from '../services/health.js'

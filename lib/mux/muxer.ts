@@ -86,6 +86,12 @@ export interface MuxerOptions {
    */
   readonly acceptBacklog?: number
   /**
+   * Engine `native`: how long the ACK of a peer's substream waits for a frame that takes it along, in whole milliseconds
+   * from 0 to 1000; no longer than until 16 wait. Default 20: the answer of most calls comes within less, so that a call
+   * costs one frame each way, and an opener gives up after 75 s.
+   */
+  readonly acknowledgeDelayMs?: number
+  /**
    * Engine `native`: an own substream that the peer has not taken for so long, in milliseconds, is destroyed with
    * `ERR_STREAM_TIMEOUT`. Default 75 000, as hashicorp/yamux, which would end the whole session.
    */

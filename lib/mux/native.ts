@@ -16,10 +16,14 @@ const { syn, ack, fin, rst } = frameFlags
 const defaults = {
   maxSubstreams: 16_384,
   acceptBacklog: 256,
+  acknowledgeDelayMs: 20,
   openTimeoutMs: 75_000,
   closeTimeoutMs: Infinity,
   maxWindowBytes: 4 * 1024 * 1024
 }
+
+/** So many ACKs leave at once, whatever their delay: openers have a backlog, of 256 in hashicorp/yamux. */
+const mostUnacknowledged = 16
 
 /** How long a measured round trip is believed. */
 const roundTripAgeMs = 5000
@@ -33,7 +37,7 @@ interface Shared {
   taken(entry: Entry): void
   /** Substreams with our FIN and without the peer's. */
   readonly halfClosed: Expiry<Entry>
-  /** SYN or ACK is owed, and leaves by itself if no frame takes it along: SYN this tick, ACK this turn of the event loop. */
+  /** SYN or ACK is owed, and leaves by itself if no frame takes it along: SYN this tick, ACK a moment later. */
   announce(entry: Entry): void
   /** The ID is free: both directions have ended, or one end has reset it. */
   forget(entry: Entry): void
@@ -232,11 +236,13 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
     role,
     maxSubstreams = defaults.maxSubstreams,
     acceptBacklog = defaults.acceptBacklog,
+    acknowledgeDelayMs = defaults.acknowledgeDelayMs,
     openTimeoutMs = defaults.openTimeoutMs,
     closeTimeoutMs = defaults.closeTimeoutMs,
     maxWindowBytes = defaults.maxWindowBytes
   } = options
   checkCount('acceptBacklog', acceptBacklog)
+  checkDelay(acknowledgeDelayMs)
   checkDuration('openTimeoutMs', openTimeoutMs)
   checkDuration('closeTimeoutMs', closeTimeoutMs)
   checkWindow(maxWindowBytes)
@@ -246,6 +252,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
   const held = new Set<Entry>()
   let owing: Entry[] = []
   let acknowledging: Entry[] = []
+  let acknowledgeTimer: NodeJS.Timeout | undefined
   let untakenCount = 0
   let livePeer = 0
   let nextId = role === 'client' ? 1 : 2
@@ -290,6 +297,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
         for (const entry of announced) entry.sendOwed()
       },
       over: () => {
+        clearTimeout(acknowledgeTimer)
         opening.clear()
         halfClosed.clear()
         held.clear()
@@ -300,6 +308,7 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
   const { turns } = session
 
   const acknowledge = (): void => {
+    clearTimeout(acknowledgeTimer)
     const entries = acknowledging
     acknowledging = []
     for (const entry of entries) entry.sendOwed()
@@ -354,8 +363,10 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
         turns.schedule()
         return
       }
-      // Later, because an answer that a promise gives comes after this tick.
-      if (acknowledging.push(entry) === 1) setImmediate(acknowledge)
+      // Later: what answers it takes the ACK along. But before the opener could wait for it.
+      const waiting = acknowledging.push(entry)
+      if (waiting === mostUnacknowledged || acknowledgeDelayMs === 0) setImmediate(acknowledge)
+      else if (waiting === 1) acknowledgeTimer = setTimeout(acknowledge, acknowledgeDelayMs).unref()
     },
     forget: (entry) => {
       held.delete(entry)
@@ -515,6 +526,16 @@ export const createNativeMuxer: CreateMuxer = (stream, options) => {
   const muxer = session.muxer(reading)
   return muxer
 }
+
+function checkDelay(ms: number): void {
+  if (Number.isInteger(ms) && ms >= 0 && ms <= mostDelayMs) return
+  throw new PluginError('ERR_CONFIG_INVALID', `acknowledgeDelayMs is ${ms}, not such a delay`, {
+    hint: `Give acknowledgeDelayMs as whole milliseconds from 0 to ${mostDelayMs}.`
+  })
+}
+
+/** An opener that waits for its backlog should not wait longer. */
+const mostDelayMs = 1000
 
 function checkWindow(bytes: number): void {
   if (Number.isInteger(bytes) && bytes >= initialWindowBytes && bytes <= maxUint32) return

@@ -2,7 +2,6 @@ import { readEnvironment } from '../handshake/env.js'
 import { type ReattachConfig, reattachConfig } from '../handshake/reattach.js'
 import { loadEngine } from '../mux/engines.js'
 import type { Broker } from '../services/broker.js'
-import { openSocketEndpoint } from './endpoint.js'
 import { type ServeOptions, resolveServeOptions } from './options.js'
 import { startServing } from './serve.js'
 
@@ -37,6 +36,7 @@ export async function serveTest(serveOptions: ServeOptions): Promise<TestedPlugi
     options,
     createMuxer: await loadEngine(options.muxer)
   }
+  const { openSocketEndpoint } = await import('./socket-endpoint.js')
   const endpoint = await openSocketEndpoint(setup, () => {})
   const served = startServing(endpoint, version, options)
   await served.offer()

@@ -188,6 +188,7 @@ export async function playHistory(client: CreateMuxer, server: CreateMuxer, hist
         // Growth depends on time.
         maxWindowBytes: initialWindowBytes,
         acceptBacklog: 3,
+        acknowledgeDelayMs: 0,
         onSubstream: (substream) => enter(side, substream, false)
       }),
       left: 'no',

@@ -220,6 +220,8 @@ void t.test('options that cannot be are refused', async (t) => {
   const refused: Partial<MuxerOptions>[] = [
     { acceptBacklog: 0 },
     { acceptBacklog: 1.5 },
+    { acknowledgeDelayMs: -1 },
+    { acknowledgeDelayMs: 1.5 },
     { maxSubstreams: Infinity },
     { openTimeoutMs: 0 },
     { closeTimeoutMs: -1 },
