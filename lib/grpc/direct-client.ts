@@ -273,10 +273,7 @@ class DirectCall implements WireCall, CallStreamEvents {
 
   #take(flag: number, payload: Buffer): void {
     if ((flag & blockFlag) === 0) {
-      if (this.#state === 'accepted') {
-        this.#state = 'responding'
-        this.#events.onMetadata(new Metadata(), plain)
-      }
+      this.#respond()
       if (this.#state === 'responding') this.#events.onMessage(flag, payload)
       else if (this.#state === 'told') this.#broken('a message came after the status')
     } else if (flag === statusFlag) {
@@ -293,12 +290,20 @@ class DirectCall implements WireCall, CallStreamEvents {
     // Blocks of other kinds belong to later versions, and may be passed over.
   }
 
+  /** A message has come: where no header was before it, it would have been empty. */
+  #respond(): void {
+    if (this.#state !== 'accepted') return
+    this.#state = 'responding'
+    this.#events.onMetadata(new Metadata(), plain)
+  }
+
   #broken(what: string): void {
     if (this.#state === 'over') return
     this.#events.onFailure(statusOf(Status.INTERNAL, `The response breaks the rules: ${what}`))
   }
 
   onTooLong(message: string): void {
+    this.#respond()
     this.#events.onFailure(statusOf(Status.RESOURCE_EXHAUSTED, message))
   }
 

@@ -1,8 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Server, ServerInterceptingCallInterface, ServerInterceptor } from '@grpc/grpc-js'
-import type { DirectServerCall, RequestTaker } from './direct-server.js'
+import type { DirectServerCall, RequestTaker, Unsendable } from './direct-server.js'
 import { Metadata, Status } from './grpc-js.js'
-import { failure } from './trailer.js'
 import { statusOf } from './status-map.js'
 
 /** A handler as grpc-js keeps it: its function, its codec and its kind. */
@@ -40,9 +39,7 @@ export function attachGrpcJs(
   interceptors: readonly ServerInterceptor[],
   call: DirectServerCall
 ): RequestTaker {
-  const base = new InterceptingCall(call, handler)
-  // Not before the call knows to whom its requests go.
-  process.nextTick(() => {
+  const base = new InterceptingCall(call, handler, () => {
     const method: MethodDescriptor = {
       path: handler.path,
       requestStream: handler.type === 'clientStream' || handler.type === 'bidi',
@@ -65,6 +62,7 @@ type Entry = { readonly message: unknown } | 'half-close'
 class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface {
   readonly #call: DirectServerCall
   readonly #handler: GrpcJsHandler
+  readonly begin: () => void
   #listener: Listener | undefined
   #queue: Entry[] = []
   #reading = false
@@ -73,9 +71,10 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
   /** Of the message that has not left. */
   #sent: (() => void) | undefined
 
-  constructor(call: DirectServerCall, handler: GrpcJsHandler) {
+  constructor(call: DirectServerCall, handler: GrpcJsHandler, begin: () => void) {
     this.#call = call
     this.#handler = handler
+    this.begin = begin
   }
 
   // Below: what comes from the caller
@@ -88,7 +87,7 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
       return this.#call.sendStatus(statusOf(Status.INTERNAL, 'Error deserializing request'))
     }
     this.#queue.push({ message })
-    this.#call.stream.pause()
+    this.#call.pause()
     this.#advance()
   }
 
@@ -108,7 +107,7 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
     if (!this.#reading || this.#cancelled || this.#listener === undefined) return
     const next = this.#queue.shift()
     if (next === undefined) {
-      this.#call.stream.resume()
+      this.#call.resume()
       return
     }
     this.#reading = false
@@ -142,9 +141,11 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
       return this.#call.sendStatus(statusOf(Status.INTERNAL, 'Error serializing response'))
     }
     try {
-      if (this.#call.sendMessage(bytes)) return callback()
+      // Later, as grpc-js does: a handler that answers twice has sent two messages by then.
+      if (this.#call.sendMessage(bytes)) return process.nextTick(callback)
     } catch (error) {
-      return this.#call.sendStatus(failure(error, undefined))
+      const { code, message: details } = error as Unsendable
+      return this.#call.sendStatus(statusOf(code, details))
     }
     this.#sent = callback
     this.#call.onDrain = () => {

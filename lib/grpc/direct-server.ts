@@ -2,6 +2,7 @@ import type { StatusObject } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
 import type { SubstreamPort } from '../mux/port.js'
 import { createExpiry } from '../mux/expiry.js'
+import { maxUint32 } from '../mux/frame.js'
 import { CallLife, type CallSource } from './call-life.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
 import { decompress, isCompressed } from './compression.js'
@@ -35,6 +36,8 @@ const joinedBytes = 2048
 
 /** What the request of a call goes to, whole messages in order; none after `end` or `cancel`. */
 export interface RequestTaker {
+  /** The call is there: its handler may run. */
+  begin?(): void
   message(payload: Buffer): void
   end(): void
   /** The call is over, by the caller or after the status was sent. */
@@ -125,6 +128,9 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   #start: StartFields | undefined
   #metadata: Metadata | undefined
   #requests: RequestTaker | undefined
+  /** Why nothing is read: a message is being decompressed, or whoever takes them has enough. */
+  #unpacking = false
+  #held = false
   /** Counted as work. */
   #counted = false
   #clearDeadline: (() => void) | undefined
@@ -204,7 +210,9 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
         this.sendStatus({ code: Status.DEADLINE_EXCEEDED, details: 'Deadline exceeded', metadata: null })
       })
     }
-    this.#requests = 'plain' in served ? takerOf(this, served.plain) : served.attach(this)
+    const requests = 'plain' in served ? takerOf(this, served.plain) : served.attach(this)
+    this.#requests = requests
+    requests.begin?.()
   }
 
   #refuse(code: Status, what: string): void {
@@ -219,16 +227,34 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
       return this.sendStatus({ code: Status.UNIMPLEMENTED, details, metadata: null })
     }
     // What follows must not overtake it.
+    this.#unpacking = true
     this.stream.pause()
+    let message: Buffer
     try {
-      const message = await decompress(encoding, payload, this.#core.maxReceiveBytes)
-      if (this.over) return
-      this.#requests!.message(message)
+      message = await decompress(encoding, payload, this.#core.maxReceiveBytes)
     } catch (error) {
       const code = error instanceof RangeError ? Status.RESOURCE_EXHAUSTED : Status.INTERNAL
       return this.sendStatus({ code, details: (error as Error).message, metadata: null })
     }
-    this.stream.resume()
+    this.#unpacking = false
+    if (this.over) return
+    this.#requests!.message(message)
+    this.#readOn()
+  }
+
+  /** For whoever takes the requests: no more for now. */
+  pause(): void {
+    this.#held = true
+    this.stream.pause()
+  }
+
+  resume(): void {
+    this.#held = false
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    if (!this.#held && !this.#unpacking) this.stream.resume()
   }
 
   onTooLong(message: string): void {
@@ -310,7 +336,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
 
   /**
    * Sends one message. False: it waits, and {@link onDrain} tells when that is over, or the call.
-   * @throws a call error RESOURCE_EXHAUSTED when it is too large
+   * @throws Unsendable when it is too large
    */
   sendMessage(message: Uint8Array): boolean {
     if (this.over) return true
@@ -330,7 +356,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     const { maxSendBytes } = this.#core
     if (message.length <= maxSendBytes) return
     const text = `Sent message larger than max (${message.length + prefixBytes} vs. ${maxSendBytes})`
-    throw callError(Status.RESOURCE_EXHAUSTED, text)
+    throw new Unsendable(Status.RESOURCE_EXHAUSTED, text)
   }
 
   sendStatus({
@@ -339,15 +365,12 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     metadata
   }: Omit<StatusObject, 'metadata'> & { metadata?: Metadata | null | undefined }): void {
     if (this.over) return
-    const known = Number.isInteger(code) && code >= 0 && code <= 16
+    // A code that gRPC does not have is for the caller to judge.
+    const sent = Number.isInteger(code) && code >= 0 && code <= maxUint32 ? code : Status.UNKNOWN
     const frame =
       code === Status.OK && !metadata
         ? okStatus
-        : encodeStatus(
-            known ? code : Status.UNKNOWN,
-            code === Status.OK ? '' : details,
-            metadata ?? undefined
-          )
+        : encodeStatus(sent, code === Status.OK ? '' : details, metadata ?? undefined)
     this.#finish(undefined, frame)
   }
 
@@ -391,7 +414,8 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     if (after !== undefined && joined) front.set(after, offset)
     const total = frontBytes + messageBytes + afterBytes
     if (joined) return this.stream.send([front], total, last)
-    const body = [front, message!]
+    const body: Uint8Array[] = [front]
+    if (message !== undefined) body.push(message)
     if (after !== undefined) body.push(after)
     return this.stream.send(body, total, last)
   }
@@ -473,13 +497,11 @@ class StreamTaker implements RequestTaker {
   constructor(call: DirectServerCall, method: PlainMethod) {
     this.#call = call
     this.#method = method
-    this.#queue = new MessageQueue({ onRoom: () => call.stream.resume() })
+    this.#queue = new MessageQueue({ onRoom: () => call.resume() })
     this.#life = new CallLife(call)
-    // Not before the call knows to whom its requests go.
-    process.nextTick(runStream, this)
   }
 
-  run(): void {
+  begin(): void {
     if (this.#method.descriptor.responseStream)
       void answerMany(this.#call, this.#method, this.#life, this.#queue)
     else answerOnce(this.#call, this.#method, this.#life, this.#queue)
@@ -492,7 +514,7 @@ class StreamTaker implements RequestTaker {
     } catch {
       return this.#call.sendStatus(statusOf(Status.INTERNAL, 'Error deserializing request'))
     }
-    if (!this.#queue.push(request, payload.length)) this.#call.stream.pause()
+    if (!this.#queue.push(request, payload.length)) this.#call.pause()
   }
 
   end(): void {
@@ -504,10 +526,6 @@ class StreamTaker implements RequestTaker {
     if (this.#life.cancelled) this.#queue.fail(() => this.#life.signal.reason)
     else this.#queue.end()
   }
-}
-
-function runStream(taker: StreamTaker): void {
-  taker.run()
 }
 
 /** Runs a handler that gives one response, or a promise of it. */
@@ -553,18 +571,29 @@ function respond(call: DirectServerCall, method: PlainMethod, life: CallLife, re
   }
 }
 
-/** @throws a call error INTERNAL: no text of the codec's leaves the process */
+/** @throws Unsendable: no text of the codec's leaves the process */
 function bytesOf(method: PlainMethod, response: unknown): Uint8Array {
   try {
     return serialize(method.descriptor.response, response)
   } catch {
-    throw callError(Status.INTERNAL, 'Error serializing response')
+    throw new Unsendable(Status.INTERNAL, 'Error serializing response')
+  }
+}
+
+/** A handler's response that cannot go out. The call ends with this status, and without the handler's trailer, as on HTTP/2. */
+export class Unsendable extends Error {
+  readonly code: Status
+
+  constructor(code: Status, details: string) {
+    super(details)
+    this.code = code
   }
 }
 
 function fail(call: DirectServerCall, life: CallLife, error: unknown): void {
   life.finish()
-  call.sendStatus(failure(error, life.ownTrailer))
+  if (error instanceof Unsendable) call.sendStatus(statusOf(error.code, error.message))
+  else call.sendStatus(failure(error, life.ownTrailer))
 }
 
 /** Runs a handler that gives an async iterable of responses. */

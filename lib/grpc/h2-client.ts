@@ -305,6 +305,8 @@ class H2Call implements WireCall {
     stream.resume()
     if (stream.destroyed) return
     if (!this.#statusSeen && !stream.closed) {
+      // node:http2 would end the request in order first, and a server that reads that alone takes an upload for whole.
+      stream._final = (callback) => callback()
       stream.close(ok ? resetCodes.noError : resetCodes.cancel)
     } else if (stream.writableLength > 0) {
       // The peer is done and may read no more. Node leaves a stream with such a write open for good.

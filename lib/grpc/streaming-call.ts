@@ -94,7 +94,6 @@ class StreamingCall implements AsyncIterableIterator<unknown>, InterceptingListe
     const call = begin(() => this.#channel.createCall(path, deadline, undefined, null, undefined))
     this.#call = call
     begin(() => call.start(metadata, this))
-    call.startRead()
     if (signal !== undefined) {
       this.#onAbort = () => this.#fail(signal.reason)
       // Each call takes its listener away again, so many at once on one signal are no leak to warn of.
@@ -114,6 +113,8 @@ class StreamingCall implements AsyncIterableIterator<unknown>, InterceptingListe
       if (bytes !== undefined) call.sendMessageWithContext({}, bytes)
       call.halfClose()
     }
+    // After the request: a channel takes a call that reads before it for one with a single response.
+    call.startRead()
   }
 
   /** What is wrong with the responses, as an error of the call. */

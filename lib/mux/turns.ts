@@ -76,8 +76,6 @@ export function createTurns(stream: Writable, { onFlood, beforeFlush }: TurnsOpt
   let pieces: Uint8Array[] = []
   let pendingBytes = 0
   let callbacks: (() => void)[] = []
-  /** Writes that the stream is not done with. */
-  let unwritten = 0
 
   /** Makes the filled part of the slab a piece. */
   const cut = (): void => {
@@ -116,18 +114,11 @@ export function createTurns(stream: Writable, { onFlood, beforeFlush }: TurnsOpt
     pieces = []
     pendingBytes = 0
     if (told.length > 0) callbacks = []
+    const onLeft = told.length === 0 ? undefined : () => told.forEach((callback) => callback())
     if (stream.destroyed || stream.writableEnded) {
-      for (const callback of told) callback()
+      onLeft?.()
       return
     }
-    unwritten++
-    const onLeft =
-      told.length === 0
-        ? onWritten
-        : () => {
-            onWritten()
-            for (const callback of told) callback()
-          }
     const last = leaving.pop()
     if (leaving.length === 0) {
       stream.write(last, onLeft)
@@ -137,14 +128,6 @@ export function createTurns(stream: Writable, { onFlood, beforeFlush }: TurnsOpt
     for (const piece of leaving) stream.write(piece)
     stream.write(last, onLeft)
     stream.uncork()
-  }
-
-  const onWritten = (): void => {
-    unwritten--
-    // Nobody has the slab's bytes any more: it begins anew, instead of being replaced when it is full.
-    if (unwritten > 0 || end > start || pieces.length > 0) return
-    start = 0
-    end = 0
   }
 
   const schedule = (): void => {
