@@ -60,10 +60,10 @@ export interface ChannelOptions {
 /** A grpc-js channel over one connection at a time; for the client option `channelOverride`. */
 export interface StreamChannel extends ChannelInterface {
   /**
-   * Ends the channel in order. With a `reason`, later calls end UNAVAILABLE with it; without one `createCall` throws, as
+   * Ends the channel in order. With a `reason`, later calls end UNAVAILABLE with what it makes; without one `createCall` throws, as
    * grpc-js's own channel does.
    */
-  close(reason?: Error): void
+  close(reason?: () => Error): void
   /** Settles when the connection is gone for good, or was never made, and no call is left. Never rejects. */
   readonly closed: Promise<void>
   /**
@@ -102,7 +102,7 @@ export type Connect = (signal: AbortSignal) => Duplex | Promise<Duplex>
 export function createChannel(connect: Connect, options: ChannelOptions = {}): StreamChannel {
   const settings = resolve(options)
   return createWireChannel((events, signal) => {
-    const stream = connect(signal)
+    const stream = connect(signal())
     if (!(stream instanceof Promise)) return openH2Connection(stream, settings, events)
     return stream.then((connected) => openH2Connection(connected, settings, events))
   }, options)
@@ -123,7 +123,7 @@ export function createDirectChannel(open: () => CallRoute, options: ChannelOptio
  */
 export type OpenConnection = (
   events: WireConnectionEvents,
-  signal: AbortSignal
+  signal: () => AbortSignal
 ) => WireConnection | Promise<WireConnection>
 
 /**
@@ -138,7 +138,7 @@ export type OpenConnection = (
 type State =
   | { readonly t: 'idle' }
   /** Calls are in `awaiting` meanwhile. Left out where the byte stream is there at once. */
-  | { readonly t: 'dialling'; readonly cancel: AbortController }
+  | { readonly t: 'dialling'; readonly cancel: Cancel }
   | { readonly t: 'connecting' | 'ready'; readonly connection: WireConnection }
   | {
       readonly t: 'draining'
@@ -172,7 +172,8 @@ export function createWireChannel(
   })
   let state: State = { t: 'idle' }
   let shutDown = false
-  let shutDownReason: Error | undefined
+  /** Makes the reason that calls end with from then on. */
+  let shutDownReason: (() => Error) | undefined
   let aborted = false
   let callCount = 0
   let busyCalls = 0
@@ -233,9 +234,9 @@ export function createWireChannel(
         if (isLive(connection)) lose(explain(cause))
       }
     }
-    const cancel = new AbortController()
+    const cancel = createCancel()
     try {
-      const opened = openConnection(events, cancel.signal)
+      const opened = openConnection(events, () => cancel.signal)
       if (!(opened instanceof Promise)) {
         connection = opened
         move({ t: 'connecting', connection })
@@ -254,7 +255,7 @@ export function createWireChannel(
 
   async function dialled(
     opening: Promise<WireConnection>,
-    cancel: AbortController,
+    cancel: Cancel,
     take: (connection: WireConnection) => void
   ): Promise<void> {
     const wanted = (): boolean => state.t === 'dialling' && state.cancel === cancel
@@ -348,7 +349,7 @@ export function createWireChannel(
     },
     connect(call) {
       if (shutDownReason !== undefined && tooLate.has(call)) {
-        call.connectionLost(shutDownReason)
+        call.connectionLost(shutDownReason())
         return undefined
       }
       if (state.t === 'lost' && state.explained !== undefined && redialable(state.explained))
@@ -449,7 +450,7 @@ export function createWireChannel(
       for (const call of calls) {
         // Those that only wait for the byte stream have begun.
         if (!call.waiting || awaiting.has(call)) continue
-        if (reason !== undefined) call.connectionLost(reason)
+        if (reason !== undefined) call.connectionLost(reason())
         else call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
       }
       closeIfIdle()
@@ -463,6 +464,23 @@ export function createWireChannel(
       if ('connection' in previous) previous.connection.abort(reason)
       else if (previous.t === 'dialling') previous.cancel.abort(reason)
     }
+  }
+}
+
+/** An AbortController that is made when its signal is asked for: most dials never are. */
+interface Cancel {
+  readonly signal: AbortSignal
+  abort(reason?: unknown): void
+}
+
+function createCancel(): Cancel {
+  let controller: AbortController | undefined
+  return {
+    get signal() {
+      controller ??= new AbortController()
+      return controller.signal
+    },
+    abort: (reason) => controller?.abort(reason)
   }
 }
 

@@ -58,8 +58,8 @@ export function createClient<S extends ServiceDescriptor>(
   const defaults = { timeoutMs: checkDuration('timeoutMs', timeoutMs) }
   const callerOf =
     interceptors.length === 0 ? plainCaller(channel) : createInterceptedCaller(channel, interceptors)
-  const methods = Object.entries(service.methods).map(([name, descriptor]) => {
-    const call = callerOf(methodDefinition(name, descriptor))
+  const methods = definitionsOf(service).map(([name, definition]) => {
+    const call = callerOf(definition)
     return [
       name,
       (request: never, own?: CallOptions) =>
@@ -67,6 +67,18 @@ export function createClient<S extends ServiceDescriptor>(
     ]
   })
   return Object.freeze(Object.fromEntries(methods)) as Client<S>
+}
+
+/** A service's methods as channels want them, made once: a client is made for each connection. */
+const definitions = new WeakMap<ServiceDescriptor, readonly (readonly [name: string, method: Method])[]>()
+
+function definitionsOf(service: ServiceDescriptor): readonly (readonly [name: string, method: Method])[] {
+  let known = definitions.get(service)
+  if (known === undefined) {
+    known = Object.entries(service.methods).map(([name, method]) => [name, methodDefinition(name, method)])
+    definitions.set(service, known)
+  }
+  return known
 }
 
 /** Calls straight on the channel, without grpc-js's client. */

@@ -1,7 +1,7 @@
 import type { StatusObject } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
 import type { SubstreamPort } from '../mux/port.js'
-import { createExpiry } from '../mux/expiry.js'
+import { type Expiry, createExpiry } from '../mux/expiry.js'
 import { maxUint32 } from '../mux/frame.js'
 import { CallLife, type CallSource } from './call-life.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
@@ -71,9 +71,8 @@ export interface DirectServer {
 }
 
 export function createDirectServer(options: DirectServerOptions): DirectServer {
-  const lingering = createExpiry<DirectServerCall>(lingerMs, (call) => call.hangUp())
   const calls = new Set<DirectServerCall>()
-  const core: Core = { ...options, lingering, calls, closed: false, starts: new Map() }
+  const core: Core = { ...options, calls, closed: false, starts: undefined, lingering: undefined }
   return {
     take(port) {
       const call = new DirectServerCall(core, port)
@@ -94,17 +93,20 @@ interface Core extends DirectServerOptions {
   readonly calls: Set<DirectServerCall>
   closed: boolean
   /** Start blocks without metadata and time-out, which come again and again: by their bytes as text. */
-  readonly starts: Map<string, StartFields>
-  readonly lingering: ReturnType<typeof createExpiry<DirectServerCall>>
+  starts: Map<string, StartFields> | undefined
+  /** Calls that were answered before their request had ended. */
+  lingering: Expiry<DirectServerCall> | undefined
 }
 
 /** So many start blocks are kept, of so many bytes each. */
 const mostKnownStarts = 256
 const longestKnownStart = 256
 
-function readStart({ starts }: Core, payload: Buffer): StartFields {
+function readStart(core: Core, payload: Buffer): StartFields {
   if (payload.length > longestKnownStart) return decodeStart(payload)
   const text = payload.toString('latin1')
+  core.starts ??= new Map()
+  const { starts } = core
   const known = starts.get(text)
   if (known !== undefined) return known
   const start = decodeStart(payload)
@@ -271,7 +273,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
       if (truncated) this.#refuse(Status.INTERNAL, 'it ends inside a message')
       else this.#requests!.end()
     } else if (this.#state === 'answered') {
-      this.#core.lingering.delete(this)
+      this.#core.lingering?.delete(this)
     }
   }
 
@@ -286,7 +288,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   /** The caller is gone, or has ended its half after the answer. */
   #close(): void {
     this.#state = 'over'
-    this.#core.lingering.delete(this)
+    this.#core.lingering?.delete(this)
     this.#leave()
   }
 
@@ -380,7 +382,10 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     const left = this.#send(undefined, message, status, true)
     // It may have been the session's last breath.
     if (this.#state !== 'answered') return
-    if (!this.stream.peerFinished) this.#core.lingering.add(this)
+    if (!this.stream.peerFinished) {
+      this.#core.lingering ??= createExpiry(lingerMs, (call) => call.hangUp())
+      this.#core.lingering.add(this)
+    }
     if (left) this.#leave()
   }
 

@@ -243,7 +243,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         channel,
         dispense: (service) => createClient(service, channel),
         close() {
-          channel.close(connectionClosed(peerName, id))
+          channel.close(() => connectionClosed(peerName, id))
           return whileBusy(channel.closed)
         },
         abort: (reason) => channel.abort(reason),
@@ -255,7 +255,7 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     async drain(reason, except) {
       closed = true
       for (const channel of channels) {
-        if (channel !== except.channel) channel.close(reason)
+        if (channel !== except.channel) channel.close(() => reason)
       }
       if (holders > 0) {
         await new Promise<void>((resolve) => {

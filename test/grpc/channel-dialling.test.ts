@@ -110,7 +110,7 @@ t.test('close() lets calls finish that wait for the byte stream', async (t) => {
   const { channel, client, dial, succeed, connect } = await dialling(t)
   const call = client.echo({ text: 'a' })
   await dial(0)
-  channel.close(new Error('closed here'))
+  channel.close(() => new Error('closed here'))
   await t.rejects(client.echo({ text: 'too late' }), {
     code: 'ERR_CALL_FAILED',
     status: 14,
