@@ -39,7 +39,8 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
   readonly #reject: (reason: unknown) => void
   #stream: CallStream | undefined
   #answered = false
-  #encoding = 'identity'
+  /** Of the response's header, once it has come. */
+  #encoding: string | undefined
   #response: { readonly message: unknown } | undefined
   #status: StatusObject | undefined
   #over = false
@@ -140,7 +141,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
       // The messages before an error are of no use.
       if (status.code !== Status.OK) this.#endWith(status)
     } else if (flag === leadingFlag) {
-      if (this.#response !== undefined || this.#status !== undefined)
+      if (this.#encoding !== undefined || this.#response !== undefined || this.#status !== undefined)
         return this.#broken('a header came late')
       this.#encoding = decodeHeader(payload).encoding
     } else if ((flag & blockFlag) === 0) {
@@ -162,7 +163,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
   }
 
   async #unpack(payload: Buffer): Promise<void> {
-    const encoding = this.#encoding
+    const encoding = this.#encoding ?? 'identity'
     if (!isCompressed(encoding)) {
       return this.#end(Status.INTERNAL, `Received compressed message, but grpc-encoding is ${encoding}`)
     }
@@ -187,7 +188,8 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
   }
 
   onFin(truncated: boolean): void {
-    if (this.#status === undefined) this.#end(Status.INTERNAL, 'Call ended without gRPC status')
+    if (!this.#answered) this.#endWith(unavailable(this.#link.route.judge(undefined)!))
+    else if (this.#status === undefined) this.#end(Status.INTERNAL, 'Call ended without gRPC status')
     else if (truncated) this.#end(Status.INTERNAL, 'Response ended inside a message')
     else if (this.#response === undefined) this.#end(Status.UNIMPLEMENTED, 'No message received')
     else {
