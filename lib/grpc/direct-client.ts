@@ -120,8 +120,9 @@ function probe(link: DirectLink): void {
   link.unconfirmed++
   const settle = (error: PluginError | undefined): void => {
     link.unconfirmed--
-    if (error !== undefined) link.lose(error)
-    else if (!link.confirmed) link.confirm()
+    if (error !== undefined) {
+      if (link.unconfirmed === 0) link.lose(error)
+    } else if (!link.confirmed) link.confirm()
   }
   let answered = false
   const events: CallStreamEvents = {
@@ -258,8 +259,9 @@ class DirectCall implements WireCall, CallStreamEvents {
   }
 
   #refused(refusal: PluginError): void {
-    // All that came before any was accepted share its fate.
-    if (!this.#link.confirmed) this.#link.lose(refusal)
+    this.#uncount()
+    // Nobody is left of those who could show that others get through.
+    if (!this.#link.confirmed && this.#link.unconfirmed === 0) this.#link.lose(refusal)
     else this.#events.onFailure(unavailable(refusal))
   }
 
