@@ -61,6 +61,8 @@ export async function playCase(create: CreateMuxer, seed: number, number: number
     role,
     maxSubstreams,
     acceptBacklog: random.pick([1, 8, 256]),
+    // Nothing may depend on time.
+    acknowledgeDelayMs: 0,
     maxWindowBytes: initialWindowBytes,
     onSubstream: application.accept
   })
