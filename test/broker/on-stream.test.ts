@@ -13,7 +13,12 @@ import { createPair } from '../helpers/pair.js'
 /** A route on one end of a session. */
 function routeOn(stream: Duplex, role: 'client' | 'server', options: BrokerOptions = {}) {
   const route = createStreamRoute(() => muxer, options)
-  const muxer: Muxer = createNativeMuxer(stream, { role, receiverOf: (port) => route.receiverOf(port) })
+  const muxer: Muxer = createNativeMuxer(stream, {
+    role,
+    receiverOf: (port) => route.receiverOf(port),
+    // Nothing here keeps the process until a timer has fired.
+    acknowledgeDelayMs: 0
+  })
   // Who reads a connection to its end destroys it, which the acceptor may see as a reset.
   const accept: StreamRoute['accept'] = (id, onConnection) =>
     route.accept(id, (connection) => onConnection(connection.on('error', () => {})))
