@@ -5,7 +5,7 @@ import { channelContract } from '../contract/channel.js'
 import { overDirect } from '../helpers/interop-connect.js'
 
 t.test('calls on substreams of their own, engine native', async (t) =>
-  channelContract(t, overDirect(createNativeMuxer), { mass: 0.2 })
+  channelContract(t, overDirect(createNativeMuxer), { mass: 0.1 })
 )
 
 t.test('calls on substreams of their own, engine libp2p', async (t) =>

@@ -20,7 +20,7 @@ t.test('each carrier shows the same calls to caller and handler', async (t) =>
   differential(t, carriers, {
     cases,
     allowed,
-    runs: Number(RUNS ?? 100),
+    runs: Number(RUNS ?? 60),
     seed: Number(SEED ?? 1),
     path: PATH_OF_RUN,
     limitMs: RUNS === undefined ? 60_000 : undefined
