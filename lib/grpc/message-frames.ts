@@ -33,6 +33,10 @@ export function frameMessage(flag: number, payload: Uint8Array): Buffer {
   return frame
 }
 
+/** Chunks below this size are put together, in blocks of this size: a peer may send a byte at a time. */
+const smallBytes = 1024
+const blockBytes = 8192
+
 /**
  * Takes bytes in chunks of any size and gives whole frames back: `push` a chunk, then `read` until it gives
  * undefined. A payload that lies within one chunk is a view of it, not a copy.
@@ -41,6 +45,8 @@ export class FrameDecoder {
   readonly #maxBytes: number
   readonly #maxBlockBytes: number
   #chunks: Buffer[] = []
+  /** What the last of `chunks` is the front of, when it is made of small ones. */
+  #block: Buffer | undefined
   /** Where the first chunk's unread part starts. */
   #offset = 0
   /** Unread bytes in all chunks. */
@@ -57,8 +63,30 @@ export class FrameDecoder {
 
   push(chunk: Buffer): void {
     if (chunk.length === 0) return
-    this.#chunks.push(chunk)
     this.#available += chunk.length
+    const last = this.#chunks.at(-1)
+    if (last !== undefined && chunk.length < smallBytes && this.#append(last, chunk)) return
+    this.#block = undefined
+    this.#chunks.push(chunk)
+  }
+
+  /** Puts a small chunk behind the last one, where there is room. */
+  #append(last: Buffer, chunk: Buffer): boolean {
+    if (this.#block === undefined) {
+      if (last.length >= smallBytes) return false
+      this.#block = Buffer.allocUnsafeSlow(blockBytes)
+      this.#block.set(last)
+    }
+    const length = last.length + chunk.length
+    if (length > blockBytes) return false
+    this.#block.set(chunk, last.length)
+    this.#chunks[this.#chunks.length - 1] = this.#block.subarray(0, length)
+    return true
+  }
+
+  /** Buffers that the unread bytes are in. */
+  get pieces(): number {
+    return this.#chunks.length
   }
 
   /**
@@ -96,6 +124,7 @@ export class FrameDecoder {
       const part = first.subarray(this.#offset, end)
       if (end === first.length) {
         this.#chunks.shift()
+        if (this.#chunks.length === 0) this.#block = undefined
         this.#offset = 0
       } else {
         this.#offset = end
@@ -118,6 +147,7 @@ export class FrameDecoder {
       used++
     }
     this.#chunks.splice(0, used)
+    if (this.#chunks.length === 0) this.#block = undefined
     return Buffer.concat(parts, count)
   }
 }
