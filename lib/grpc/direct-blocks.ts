@@ -137,7 +137,12 @@ export const okStatus = frameOf(statusFlag, StatusBlock.encode({}))
 export function encodeStatus(code: number, details: string, metadata: Metadata | undefined): Buffer {
   return frameOf(
     statusFlag,
-    StatusBlock.encode({ code, details, metadata: metadata === undefined ? [] : toEntries(metadata) })
+    StatusBlock.encode({
+      code,
+      // Half a surrogate pair is no UTF-8, and would break the whole block.
+      details: details.replaceAll(/\p{Surrogate}/gu, '\uFFFD'),
+      metadata: metadata === undefined ? [] : toEntries(metadata)
+    })
   )
 }
 
