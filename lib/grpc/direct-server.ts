@@ -66,7 +66,9 @@ export interface DirectServer {
   take(port: SubstreamPort): CallStream
   /** Calls that are not over. */
   readonly size: number
-  /** Ends every call now, and refuses those that still come. Safe to repeat. */
+  /** Refuses calls that still come; those that have come go on. Safe to repeat. */
+  close(): void
+  /** Ends every call now as well. Safe to repeat. */
   end(): void
 }
 
@@ -81,6 +83,9 @@ export function createDirectServer(options: DirectServerOptions): DirectServer {
     },
     get size() {
       return calls.size
+    },
+    close() {
+      core.closed = true
     },
     end() {
       core.closed = true

@@ -162,6 +162,7 @@ export function createGrpcServer(
 
   const shutDown = async (graceMs: number): Promise<void> => {
     made?.injector.destroy()
+    direct.close()
     if (connections.size === 0 && direct.size === 0) return direct.end()
     for (const connection of connections.keys()) destroyAfterEnd(connection)
     const drained = Promise.all([...connections.values(), direct.size === 0 ? undefined : idle()])
