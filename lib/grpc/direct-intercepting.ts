@@ -3,6 +3,7 @@ import type { Server, ServerInterceptingCallInterface, ServerInterceptor } from 
 import type { DirectServerCall, RequestTaker, Unsendable } from './direct-server.js'
 import { Metadata, Status } from './grpc-js.js'
 import { statusOf } from './status-map.js'
+import { failure } from './trailer.js'
 
 /** A handler as grpc-js keeps it: its function, its codec and its kind. */
 export interface GrpcJsHandler {
@@ -62,7 +63,7 @@ type Entry = { readonly message: unknown } | 'half-close'
 class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface {
   readonly #call: DirectServerCall
   readonly #handler: GrpcJsHandler
-  readonly begin: () => void
+  readonly #begin: () => void
   #listener: Listener | undefined
   #queue: Entry[] = []
   #reading = false
@@ -74,10 +75,29 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
   constructor(call: DirectServerCall, handler: GrpcJsHandler, begin: () => void) {
     this.#call = call
     this.#handler = handler
-    this.begin = begin
+    this.#begin = begin
   }
 
   // Below: what comes from the caller
+
+  begin(): void {
+    this.#run(this.#begin)
+  }
+
+  /**
+   * Runs code of interceptors and handlers. What it throws is an uncaught exception, as with grpc-js, but not on the
+   * session's own stack, where it would take along what came in the same chunk for other calls.
+   */
+  #run(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#call.sendStatus(failure(error, undefined))
+      process.nextTick(() => {
+        throw error
+      })
+    }
+  }
 
   message(payload: Buffer): void {
     let message: unknown
@@ -111,8 +131,11 @@ class InterceptingCall implements RequestTaker, ServerInterceptingCallInterface 
       return
     }
     this.#reading = false
-    if (next === 'half-close') this.#listener.onReceiveHalfClose()
-    else this.#listener.onReceiveMessage(next.message)
+    const listener = this.#listener
+    this.#run(() => {
+      if (next === 'half-close') listener.onReceiveHalfClose()
+      else listener.onReceiveMessage(next.message)
+    })
   }
 
   // Above: what grpc-js asks for
