@@ -88,3 +88,8 @@ export class PluginError extends Error {
 export function isPluginError(error: unknown, code?: ErrorCode): error is PluginError {
   return error instanceof PluginError && (code === undefined || error.code === code)
 }
+
+/** What somebody threw, in words: an error's message. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

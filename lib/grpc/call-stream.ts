@@ -1,7 +1,7 @@
 import type { Receiver, SubstreamPort } from '../mux/port.js'
 import { maxFrameBytes, own } from '../mux/substream.js'
 import type { Writer } from '../mux/turns.js'
-import { FrameDecoder, blockFlag, prefixBytes } from './message-frames.js'
+import { FrameDecoder, blockFlag, prefixBytes, writePrefix } from './message-frames.js'
 
 /** What one end of a call is told by its substream. Nothing comes after `onReset` and `onLost`. */
 export interface CallStreamEvents {
@@ -20,6 +20,9 @@ export interface CallStreamEvents {
   /** The engine acknowledges the substream now, unless something is sent here. */
   onAcknowledging?(): void
 }
+
+/** Up to this size a message is copied beside what leaves with it: from there on the copy costs more than the piece. */
+const joinedBytes = 2048
 
 /** Longest block taken. Metadata are limited to this where they are sent, as on HTTP/2. */
 export const maxBlockBytes = 64 * 1024
@@ -207,6 +210,31 @@ export class CallStream implements Receiver, Writer {
     this.#queueBytes += length
     this.#lastQueued = last
     return this.#drain()
+  }
+
+  /**
+   * Sends a message with what leaves right `before` and `after` it, as `send` does. What is small is put into one piece.
+   */
+  sendMessage(
+    before: Uint8Array | undefined,
+    flag: number,
+    message: Uint8Array,
+    after: Uint8Array | undefined,
+    last: boolean
+  ): boolean {
+    const beforeBytes = before === undefined ? 0 : before.length
+    const afterBytes = after === undefined ? 0 : after.length
+    const frontBytes = beforeBytes + prefixBytes
+    const total = frontBytes + message.length + afterBytes
+    const joined = message.length + afterBytes <= joinedBytes
+    const front = Buffer.allocUnsafe(joined ? total : frontBytes)
+    if (before !== undefined) front.set(before)
+    writePrefix(front, beforeBytes, flag, message.length)
+    if (!joined)
+      return this.send(after === undefined ? [front, message] : [front, message, after], total, last)
+    front.set(message, frontBytes)
+    if (after !== undefined) front.set(after, frontBytes + message.length)
+    return this.send([front], total, last)
   }
 
   /** Ends our half. */

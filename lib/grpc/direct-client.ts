@@ -2,11 +2,11 @@ import type { CallRoute } from '../broker/route.js'
 import { PluginError } from '../errors.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
 import { type BlockError, decodeHeader, decodeStatus, leadingFlag, statusFlag } from './direct-blocks.js'
-import { type DirectLink, headOfRequest, joinedBytes } from './direct-link.js'
+import { type DirectLink, headOfRequest } from './direct-link.js'
 import { DirectUnary } from './direct-unary.js'
 import { Metadata, Status } from './grpc-js.js'
 import { requestProblem } from './header-list.js'
-import { blockFlag, prefixBytes, writePrefix } from './message-frames.js'
+import { blockFlag } from './message-frames.js'
 import { statusOf, unavailable } from './status-map.js'
 import type {
   WireCall,
@@ -190,17 +190,8 @@ class DirectCall implements WireCall, CallStreamEvents {
     const stream = this.#stream
     if (stream.finished) return true
     const head = this.#head
-    const headBytes = head === undefined ? 0 : head.length
-    const total = headBytes + prefixBytes + message.length
-    const joined = message.length <= joinedBytes
-    const front = Buffer.allocUnsafe(joined ? total : headBytes + prefixBytes)
-    if (head !== undefined) {
-      this.#head = undefined
-      front.set(head, 0)
-    }
-    writePrefix(front, headBytes, flag, message.length)
-    if (joined) front.set(message, headBytes + prefixBytes)
-    if (stream.send(joined ? [front] : [front, message], total, last)) return true
+    this.#head = undefined
+    if (stream.sendMessage(head, flag, message, undefined, last)) return true
     this.#acknowledge = acknowledge
     return false
   }

@@ -6,9 +6,6 @@ import type { WireRequest } from './wire-connection.js'
 /** Start blocks of methods called without metadata and time-out are kept: so many of them. */
 const mostKnownStarts = 256
 
-/** Up to this size head and message are put into one buffer: from there on the copy costs more than the piece. */
-export const joinedBytes = 2048
-
 /** What the calls to one broker ID share. */
 export interface DirectLink {
   readonly route: CallRoute

@@ -1,5 +1,6 @@
 import type { StatusObject } from '@grpc/grpc-js'
 import { PluginError } from '../errors.js'
+import { answers } from '../broker/preamble.js'
 import type { SubstreamPort } from '../mux/port.js'
 import { type Expiry, createExpiry } from '../mux/expiry.js'
 import { maxUint32 } from '../mux/frame.js'
@@ -17,7 +18,7 @@ import {
 } from './direct-blocks.js'
 import { Metadata, Status } from './grpc-js.js'
 import type { PlainMethod } from './handler.js'
-import { blockFlag, flagCompressed, flagPlain, prefixBytes, writePrefix } from './message-frames.js'
+import { blockFlag, flagCompressed, flagPlain, prefixBytes } from './message-frames.js'
 import { MessageQueue } from './message-queue.js'
 import { type Sink, pump } from './pump.js'
 import { serialize } from './service.js'
@@ -28,11 +29,8 @@ import { failure, sendable } from './trailer.js'
 /** How long a caller whose call is answered may take to end its half before the substream is reset. */
 const lingerMs = 5000
 
-/** The byte that a call's acceptor begins with: accepted (`broker/preamble.ts`). */
-const accepted = 0
-
-/** Up to this size a reply is put into one buffer: from there on the copy costs more than the piece. */
-const joinedBytes = 2048
+/** What a call's acceptor begins with. */
+const acceptedAnswer = Buffer.of(answers.accepted)
 
 /** What the request of a call goes to, whole messages in order; none after `end` or `cancel`. */
 export interface RequestTaker {
@@ -273,7 +271,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
       // A probe: whether calls get through.
       this.#close()
       if (truncated) this.stream.reset()
-      else this.stream.send([Buffer.of(accepted)], 1, true)
+      else this.stream.send([acceptedAnswer], acceptedAnswer.length, true)
     } else if (this.#state === 'open') {
       if (truncated) this.#refuse(Status.INTERNAL, 'it ends inside a message')
       else this.#requests!.end()
@@ -313,7 +311,8 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
 
   /** Ends the call because the service ends. */
   expel(): void {
-    if (this.#state === 'new') return
+    // Who has not said which method it is for cannot be told.
+    if (this.#state === 'new') return this.hangUp()
     this.sendStatus(serviceClosed())
     // It cannot be told: the caller reads nothing.
     if (this.#core.calls.has(this)) this.hangUp()
@@ -329,16 +328,14 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   // Response
 
   onAcknowledging(): void {
-    if (this.#state === 'over' || this.#accepted) return
-    this.#accepted = true
-    this.stream.send([Buffer.of(accepted)], 1, false)
+    const answer = this.#state === 'over' ? undefined : this.#takeAnswer()
+    if (answer !== undefined) this.stream.send([answer], answer.length, false)
   }
 
   sendHeader(metadata: Metadata): void {
     if (this.over || this.#headerSent) return
     this.#headerSent = true
-    const frame = encodeHeader(metadata)
-    this.#send(frame, undefined, undefined, false)
+    this.#sendBlock(encodeHeader(metadata), false)
   }
 
   /**
@@ -349,7 +346,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     if (this.over) return true
     this.#check(message)
     this.#headerSent = true
-    return this.#send(undefined, message, undefined, false)
+    return this.stream.sendMessage(this.#takeAnswer(), flagPlain, message, undefined, false)
   }
 
   /** Sends the one message of the response, and OK. */
@@ -384,7 +381,10 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   #finish(message: Uint8Array | undefined, status: Buffer): void {
     this.#state = 'answered'
     this.stream.deafen()
-    const left = this.#send(undefined, message, status, true)
+    const left =
+      message === undefined
+        ? this.#sendBlock(status, true)
+        : this.stream.sendMessage(this.#takeAnswer(), flagPlain, message, status, true)
     // It may have been the session's last breath.
     if (this.#state !== 'answered') return
     if (!this.stream.peerFinished) {
@@ -394,40 +394,17 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     if (left) this.#leave()
   }
 
-  /** Writes the answer byte, if it is due, and then what is given, as one piece. */
-  #send(
-    before: Buffer | undefined,
-    message: Uint8Array | undefined,
-    after: Buffer | undefined,
-    last: boolean
-  ): boolean {
-    const beforeBytes = (this.#accepted ? 0 : 1) + (before?.length ?? 0)
-    const frontBytes = beforeBytes + (message === undefined ? 0 : prefixBytes)
-    const messageBytes = message?.length ?? 0
-    const afterBytes = after?.length ?? 0
-    const joined = messageBytes + afterBytes <= joinedBytes
-    const front = Buffer.allocUnsafe(frontBytes + (joined ? messageBytes + afterBytes : 0))
-    let offset = 0
-    if (!this.#accepted) {
-      this.#accepted = true
-      front[offset++] = accepted
-    }
-    if (before !== undefined) {
-      front.set(before, offset)
-      offset += before.length
-    }
-    if (message !== undefined) {
-      writePrefix(front, offset, flagPlain, messageBytes)
-      if (joined) front.set(message, offset + prefixBytes)
-      offset += prefixBytes + messageBytes
-    }
-    if (after !== undefined && joined) front.set(after, offset)
-    const total = frontBytes + messageBytes + afterBytes
-    if (joined) return this.stream.send([front], total, last)
-    const body: Uint8Array[] = [front]
-    if (message !== undefined) body.push(message)
-    if (after !== undefined) body.push(after)
-    return this.stream.send(body, total, last)
+  #sendBlock(block: Buffer, last: boolean): boolean {
+    const answer = this.#takeAnswer()
+    if (answer === undefined) return this.stream.send([block], block.length, last)
+    return this.stream.send([answer, block], answer.length + block.length, last)
+  }
+
+  /** The answer byte, if it is due: it goes before all else. */
+  #takeAnswer(): Buffer | undefined {
+    if (this.#accepted) return undefined
+    this.#accepted = true
+    return acceptedAnswer
   }
 
   onSent(): void {

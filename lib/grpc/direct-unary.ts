@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import type { MethodDefinition, StatusObject } from '@grpc/grpc-js'
+import { errorText } from '../errors.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
 import { decompress, isCompressed } from './compression.js'
 import { onDeadline } from './deadline.js'
-import { type DirectLink, headOf, joinedBytes } from './direct-link.js'
+import { type DirectLink, headOf } from './direct-link.js'
 import { decodeHeader, decodeStatus, leadingFlag, statusFlag } from './direct-blocks.js'
 import { Metadata, Status } from './grpc-js.js'
-import { blockFlag, flagCompressed, flagPlain, prefixBytes, writePrefix } from './message-frames.js'
+import { blockFlag, flagCompressed, flagPlain } from './message-frames.js'
 import { fromServiceError } from './status.js'
 import { statusOf, unavailable } from './status-map.js'
 import type { OpenCall } from './wire-connection.js'
@@ -79,7 +80,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
     try {
       message = method.requestSerialize(request)
     } catch (error) {
-      return this.#end(Status.INTERNAL, `Request message serialization failure: ${messageOf(error)}`)
+      return this.#end(Status.INTERNAL, `Request message serialization failure: ${errorText(error)}`)
     }
     const { maxSendBytes } = this.#owner
     if (message.length > maxSendBytes) {
@@ -104,14 +105,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
     } catch (error) {
       return this.#endWith(unavailable(error as Error))
     }
-    const frontBytes = head.length + prefixBytes
-    const total = frontBytes + message.length
-    const joined = message.length <= joinedBytes
-    const front = Buffer.allocUnsafe(joined ? total : frontBytes)
-    front.set(head, 0)
-    writePrefix(front, head.length, flagPlain, message.length)
-    if (joined) front.set(message, frontBytes)
-    this.#stream.send(joined ? [front] : [front, message], total, true)
+    this.#stream.sendMessage(head, flagPlain, message, undefined, true)
   }
 
   onAnswer(byte: number): boolean {
@@ -158,7 +152,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
     try {
       this.#response = { message: this.#request.method.responseDeserialize(payload) }
     } catch (error) {
-      this.#end(Status.INTERNAL, `Response message parsing error: ${messageOf(error)}`)
+      this.#end(Status.INTERNAL, `Response message parsing error: ${errorText(error)}`)
     }
   }
 
@@ -175,7 +169,7 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
       this.#stream!.resume()
     } catch (error) {
       const code = error instanceof RangeError ? Status.RESOURCE_EXHAUSTED : Status.INTERNAL
-      this.#end(code, messageOf(error))
+      this.#end(code, errorText(error))
     }
   }
 
@@ -258,7 +252,3 @@ export class DirectUnary implements CallStreamEvents, OpenCall {
 }
 
 const okStatus: StatusObject = { code: Status.OK, details: 'OK', metadata: new Metadata() }
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}

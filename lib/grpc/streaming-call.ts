@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { ChannelInterface, InterceptingListener, Metadata, StatusObject } from '@grpc/grpc-js'
+import { errorText } from '../errors.js'
 import { type CallOptions, type Items, type Method, prepareCall } from './call-options.js'
 import { Status } from './grpc-js.js'
 import { MessageQueue } from './message-queue.js'
@@ -151,7 +152,7 @@ class StreamingCall implements AsyncIterableIterator<unknown>, InterceptingListe
     } catch (error) {
       this.#call!.cancelWithStatus(
         Status.INTERNAL,
-        `Request message serialization failure: ${messageOf(error)}`
+        `Request message serialization failure: ${errorText(error)}`
       )
       return undefined
     }
@@ -168,7 +169,7 @@ class StreamingCall implements AsyncIterableIterator<unknown>, InterceptingListe
     try {
       message = this.#method.responseDeserialize(bytes)
     } catch (error) {
-      this.#call!.cancelWithStatus(Status.INTERNAL, `Response message parsing error: ${messageOf(error)}`)
+      this.#call!.cancelWithStatus(Status.INTERNAL, `Response message parsing error: ${errorText(error)}`)
       return
     }
     if (this.#responses.push(message, bytes.length)) this.#call!.startRead()
@@ -215,8 +216,4 @@ class StreamingCall implements AsyncIterableIterator<unknown>, InterceptingListe
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#onAbort = undefined
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -6,6 +6,7 @@ import type {
   MethodDefinition,
   StatusObject
 } from '@grpc/grpc-js'
+import { errorText } from '../errors.js'
 import { Status } from './grpc-js.js'
 import { fromServiceError } from './status.js'
 
@@ -68,7 +69,7 @@ class UnaryCall implements InterceptingListener {
     try {
       bytes = method.requestSerialize(request)
     } catch (error) {
-      call.cancelWithStatus(Status.INTERNAL, `Request message serialization failure: ${messageOf(error)}`)
+      call.cancelWithStatus(Status.INTERNAL, `Request message serialization failure: ${errorText(error)}`)
     }
     if (bytes !== undefined) call.sendMessageWithContext({}, bytes)
     call.halfClose()
@@ -91,7 +92,7 @@ class UnaryCall implements InterceptingListener {
     try {
       this.#response = { message: this.#request.method.responseDeserialize(bytes) }
     } catch (error) {
-      this.#call.cancelWithStatus(Status.INTERNAL, `Response message parsing error: ${messageOf(error)}`)
+      this.#call.cancelWithStatus(Status.INTERNAL, `Response message parsing error: ${errorText(error)}`)
     }
   }
 
@@ -145,8 +146,4 @@ export function begin<T>(start: () => T): T {
   } catch (error) {
     throw fromServiceError(error)
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
