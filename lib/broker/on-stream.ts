@@ -154,6 +154,9 @@ export function createStreamRoute(
   }
 }
 
+const nothing = Buffer.alloc(0)
+const leastKeptBytes = 64
+
 interface Listeners {
   readonly onConnection: ConnectionListener
   readonly onCall: CallListener | undefined
@@ -176,7 +179,11 @@ class Arrival implements Receiver {
   id = 0
   /** Told when the peer has gone away. */
   onGone: (() => void) | undefined
-  #bytes: Buffer | undefined
+  /** What came after the preamble in the same piece, while it is decided on. */
+  #rest: Buffer | undefined
+  /** What is kept, in the front of a buffer with room for more. */
+  #kept = nothing
+  #length = 0
   #ended = false
   #state: 'naming' | 'waiting' | 'refused' | 'over' = 'naming'
 
@@ -186,20 +193,51 @@ class Arrival implements Receiver {
   }
 
   receive(piece: Buffer): void {
-    if (this.#state === 'refused' || this.#state === 'over') return
-    // A piece of a chunk may be kept for long only as a copy.
-    const bytes = this.#bytes === undefined ? piece : Buffer.concat([this.#bytes, piece])
-    this.#bytes = bytes
-    if (this.#state === 'naming' && bytes.length >= preambleBytes) {
-      const { kind, id } = decodePreamble(bytes)
-      this.kind = kind
-      this.id = id
-      this.#bytes = bytes.length === preambleBytes ? undefined : bytes.subarray(preambleBytes)
-      this.#state = 'waiting'
-      this.#gate.named(this)
+    if (this.#state === 'waiting') {
+      this.#keep(piece)
+    } else if (this.#state === 'naming') {
+      if (this.#length === 0 && piece.length >= preambleBytes) this.#name(piece)
+      else this.#collect(piece)
     }
-    // Still here, so it waits.
-    if (this.#bytes === piece || this.#bytes?.buffer === piece.buffer) this.#bytes = Buffer.from(this.#bytes)
+  }
+
+  /** The preamble comes in pieces. */
+  #collect(piece: Buffer): void {
+    this.#keep(piece)
+    if (this.#length < preambleBytes) return
+    const bytes = this.#takeKept()
+    this.#name(bytes)
+  }
+
+  #name(bytes: Buffer): void {
+    const { kind, id } = decodePreamble(bytes)
+    this.kind = kind
+    this.id = id
+    this.#state = 'waiting'
+    this.#rest = bytes.length === preambleBytes ? undefined : bytes.subarray(preambleBytes)
+    this.#gate.named(this)
+    // It is still here, so it waits: a piece of a chunk may be kept for long only as a copy.
+    if (this.#rest !== undefined) this.#keep(this.#rest)
+    this.#rest = undefined
+  }
+
+  /** Copies bytes behind those that are kept. They may come one at a time, so room is made in great steps. */
+  #keep(bytes: Buffer): void {
+    const length = this.#length + bytes.length
+    if (length > this.#kept.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#kept.length, leastKeptBytes))
+      larger.set(this.#kept.subarray(0, this.#length))
+      this.#kept = larger
+    }
+    this.#kept.set(bytes, this.#length)
+    this.#length = length
+  }
+
+  #takeKept(): Buffer {
+    const bytes = this.#kept.subarray(0, this.#length)
+    this.#kept = nothing
+    this.#length = 0
+    return bytes
   }
 
   receiveEnd(): void {
@@ -227,8 +265,8 @@ class Arrival implements Receiver {
     if (this.kind === 'direct' && onCall === undefined) return false
     this.#state = 'over'
     const port = this.#port
-    const bytes = this.#bytes
-    this.#bytes = undefined
+    const bytes = this.#rest ?? this.#takeKept()
+    this.#rest = undefined
     if (this.kind === 'direct') {
       port.receiver = onCall!(port)
     } else {
@@ -238,7 +276,7 @@ class Arrival implements Receiver {
       onConnection(substream)
     }
     const { receiver } = port
-    if (bytes !== undefined) receiver.receive(bytes)
+    if (bytes.length > 0) receiver.receive(bytes)
     if (this.#ended) receiver.receiveEnd()
     return true
   }
@@ -246,17 +284,22 @@ class Arrival implements Receiver {
   /** Answers and ends our half. True: the peer has not ended its own. */
   refuse(answer: number): boolean {
     this.#state = 'refused'
-    this.#bytes = undefined
+    this.#forget()
     this.#port.send([Buffer.of(answer)], 1, true)
     if (!this.#ended) return true
     this.#release()
     return false
   }
 
+  #forget(): void {
+    this.#rest = undefined
+    this.#takeKept()
+  }
+
   #release(): void {
     if (this.#state === 'over') return
     this.#state = 'over'
-    this.#bytes = undefined
+    this.#forget()
     this.#gate.gone(this)
     this.onGone?.()
     this.#port.released()

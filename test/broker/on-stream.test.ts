@@ -2,24 +2,16 @@ import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { type StreamRoute, createStreamRoute } from '../../lib/broker/on-stream.js'
+import type { StreamRoute } from '../../lib/broker/on-stream.js'
 import type { BrokerOptions } from '../../lib/broker/options.js'
 import type { PluginError } from '../../lib/errors.js'
 import type { Muxer } from '../../lib/mux/muxer.js'
-import { createNativeMuxer } from '../../lib/mux/native.js'
-import { startSide } from '../helpers/muxer-side.js'
 import { createPair } from '../helpers/pair.js'
+import { routeBesideBare, startRoute } from '../helpers/route.js'
 
-/** A route on one end of a session. */
+/** A route whose acceptors need not mind that who reads a connection to its end destroys it, which may be a reset here. */
 function routeOn(stream: Duplex, role: 'client' | 'server', options: BrokerOptions = {}) {
-  const route = createStreamRoute(() => muxer, options)
-  const muxer: Muxer = createNativeMuxer(stream, {
-    role,
-    receiverOf: (port) => route.receiverOf(port),
-    // Nothing here keeps the process until a timer has fired.
-    acknowledgeDelayMs: 0
-  })
-  // Who reads a connection to its end destroys it, which the acceptor may see as a reset.
+  const { route, muxer } = startRoute(stream, role, options)
   const accept: StreamRoute['accept'] = (id, onConnection) =>
     route.accept(id, (connection) => onConnection(connection.on('error', () => {})))
   return { route: Object.assign(Object.create(route) as StreamRoute, { accept }), muxer }
@@ -32,15 +24,6 @@ function joined(t: Test, options: BrokerOptions = {}) {
   const plugin = routeOn(b, 'server', options)
   t.teardown(() => host.muxer.abort(new Error('test is over')))
   return { host: host.route, plugin: plugin.route, sessions: [host.muxer, plugin.muxer] }
-}
-
-/** A route, and the other end of its session with nothing on it. */
-function besideBare(t: Test, options: BrokerOptions = {}) {
-  const [a, b] = createPair()
-  const { route, muxer } = routeOn(a, 'client', options)
-  const bare = startSide(createNativeMuxer, b, 'server')
-  t.teardown(() => muxer.abort(new Error('test is over')))
-  return { route, bare }
 }
 
 /** Resolves once the other end has seen what was written until now. */
@@ -196,7 +179,7 @@ t.test('a number that is no broker ID is refused before anything is sent', (t) =
 t.test('the preamble may come in any pieces', async (t) => {
   const whole = Buffer.from('010000000668656c6c6f', 'hex')
   for (let cut = 1; cut < whole.length; cut++) {
-    const { route, bare } = besideBare(t)
+    const { route, bare } = routeBesideBare(t)
     const got = new Promise<Buffer>((resolve) => {
       route.accept(6, (connection) => resolve(buffer(connection)))
     })
@@ -212,7 +195,7 @@ t.test('the preamble may come in any pieces', async (t) => {
 t.test(
   'an unknown kind is answered with `unsupported`, and so is a call where nobody takes calls',
   async (t) => {
-    const { route, bare } = besideBare(t)
+    const { route, bare } = routeBesideBare(t)
     route.accept(1, shout)
     for (const preamble of ['7f00000001', '0200000001']) {
       const near = bare.muxer.open()
@@ -223,7 +206,7 @@ t.test(
 )
 
 t.test('a substream that ends inside its preamble, or never sends one, is dropped', async (t) => {
-  const { route, bare } = besideBare(t, { acceptTimeoutMs: 20 })
+  const { route, bare } = routeBesideBare(t, { acceptTimeoutMs: 20 })
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => clearInterval(alive))
   const cut = bare.muxer.open()
@@ -251,7 +234,7 @@ t.test('an answer that is none of ours fails the dial', async (t) => {
     [Buffer.of(9), 'ERR_BROKER_REFUSED'],
     [null, 'ERR_STREAM_CLOSED']
   ] as const) {
-    const { route, bare } = besideBare(t)
+    const { route, bare } = routeBesideBare(t)
     const connection = route.dial(1)
     const far = await bare.accept()
     if (answer === null) far.end()
@@ -261,7 +244,7 @@ t.test('an answer that is none of ours fails the dial', async (t) => {
 })
 
 t.test('the answer is taken off although it comes alone, and the rest flows on', async (t) => {
-  const { route, bare } = besideBare(t)
+  const { route, bare } = routeBesideBare(t)
   const connection = route.dial(1)
   const got = text(connection)
   const far = await bare.accept()
