@@ -1,15 +1,12 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtemp, rm } from 'node:fs/promises'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Channel, Server, ServerCredentials, compressionAlgorithms, credentials } from '@grpc/grpc-js'
-import { createStreamRoute } from '../../lib/broker/on-stream.js'
 import { createChannel, createDirectChannel } from '../../lib/grpc/channel.js'
 import { createGrpcServer } from '../../lib/grpc/server.js'
-import type { Muxer } from '../../lib/mux/muxer.js'
 import { createNativeMuxer } from '../../lib/mux/native.js'
 import {
   alikeForCaller,
@@ -21,6 +18,7 @@ import type { Carrier } from '../contract/differential-play.js'
 import { answersMany, type Scenario } from '../contract/differential-scenario.js'
 import type { Transcript } from '../contract/differential-stage.js'
 import { interopPair } from '../helpers/interop-pair.js'
+import { startRoute } from '../helpers/route.js'
 
 /** grpc-js alone, over a unix socket. */
 const stock: Carrier = {
@@ -121,13 +119,6 @@ const direct: Carrier = {
       }
     })
   }
-}
-
-/** Broker IDs on one end of a session. */
-function startRoute(stream: Duplex, role: 'client' | 'server') {
-  const route = createStreamRoute(() => muxer)
-  const muxer: Muxer = createNativeMuxer(stream, { role, receiverOf: (port) => route.receiverOf(port) })
-  return { route, muxer }
 }
 
 /** All that is tested; one more is one more entry. */

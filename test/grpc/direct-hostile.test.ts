@@ -2,29 +2,22 @@ import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Start, Status as StatusBlock } from '#proto/muxplug/direct/v1/direct.js'
-import { createStreamRoute } from '../../lib/broker/on-stream.js'
 import { createDirectChannel } from '../../lib/grpc/channel.js'
 import { createClient } from '../../lib/grpc/client.js'
 import { Status } from '../../lib/grpc/grpc-js.js'
 import { implement } from '../../lib/grpc/handler.js'
 import { frameMessage } from '../../lib/grpc/message-frames.js'
 import { createGrpcServer } from '../../lib/grpc/server.js'
-import type { MessageCodec } from '../../lib/grpc/service.js'
 import type { Muxer } from '../../lib/mux/muxer.js'
-import { createNativeMuxer } from '../../lib/mux/native.js'
-import { startSide } from '../helpers/muxer-side.js'
-import { createPair } from '../helpers/pair.js'
-
-const codec: MessageCodec<Uint8Array, Buffer> = {
-  encode: (message) => ({ finish: () => message }),
-  decode: (message) => message as Buffer
-}
+import type { Substream } from '../../lib/mux/substream.js'
+import { bytesMethod } from '../helpers/bytes-service.js'
+import { routeBesideBare } from '../helpers/route.js'
 
 const service = {
   typeName: 'x.Y',
   methods: {
-    one: { path: '/x.Y/One', requestStream: false, responseStream: false, request: codec, response: codec },
-    many: { path: '/x.Y/Many', requestStream: true, responseStream: true, request: codec, response: codec }
+    one: bytesMethod('/x.Y/One', false, false),
+    many: bytesMethod('/x.Y/Many', true, true)
   }
 } as const
 
@@ -47,11 +40,7 @@ const entry = (key: string, value: string | Uint8Array) => ({ key, value: Buffer
 
 /** A session with a route on one end and nothing on the other. */
 function beside(t: Test) {
-  const [a, b] = createPair()
-  const route = createStreamRoute(() => muxer)
-  const muxer: Muxer = createNativeMuxer(a, { role: 'client', receiverOf: (port) => route.receiverOf(port) })
-  const bare = startSide(createNativeMuxer, b, 'server')
-  t.teardown(() => muxer.abort(new Error('test is over')))
+  const { route, muxer, bare } = routeBesideBare(t)
   return { route, muxer, bare: bare.muxer, accept: () => bare.accept() }
 }
 
@@ -179,6 +168,16 @@ t.test('a request cut anywhere, by the end of its substream or a reset, leaves n
   t.match([server.activeCalls, muxer.stats().substreams], [0, 0])
 })
 
+t.test('a call that never says what it is for goes with the server', async (t) => {
+  const { bare, muxer, server } = serving(t)
+  const substream = bare.open()
+  substream.write(preamble)
+  await bare.ping()
+  await server.abort()
+  await t.rejects(buffer(substream), { code: 'ERR_STREAM_RESET' })
+  t.equal(muxer.stats().substreams, 0)
+})
+
 t.test('a handler that runs is told when its caller breaks the rules, resets, or is lost', async (t) => {
   const ends: readonly ((substream: Duplex, bare: Muxer) => unknown)[] = [
     (substream) => substream.write(message('a', 2)),
@@ -221,14 +220,20 @@ t.test('a million tiny messages at a handler that reads none of them are held ba
     () => {},
     (port) => server.serveCall(port)
   )
-  const substream = bare.open()
+  const substream = bare.open() as Substream
   substream.write(Buffer.concat([preamble, start({ method: '/x.Y/Many' })]))
   const some = Buffer.concat(Array.from({ length: 1000 }, () => message('')))
   let sent = 0
   for (; sent < 1_000_000; sent += 1000) {
-    if (!substream.write(some)) break
+    substream.write(some)
+    // As long as the reader lets it go on.
+    for (let quiet = 0; substream.writableNeedDrain && quiet < 500; quiet++) {
+      const { bytesWritten } = substream
+      await new Promise(setImmediate)
+      if (substream.bytesWritten > bytesWritten) quiet = 0
+    }
+    if (substream.writableNeedDrain) break
   }
-  await bare.ping()
   // A window of 256 KiB, and what the writer's own end holds.
   t.ok(sent * 5 < 1_000_000, `${sent} messages were taken`)
   substream.on('error', () => {})

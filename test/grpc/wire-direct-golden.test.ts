@@ -2,20 +2,16 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import t, { type Test } from 'tap'
-import { createStreamRoute } from '../../lib/broker/on-stream.js'
+import t from 'tap'
 import { type ChannelOptions, createDirectChannel } from '../../lib/grpc/channel.js'
 import { type CallOptions, createClient } from '../../lib/grpc/client.js'
 import { Status } from '../../lib/grpc/grpc-js.js'
 import { implement } from '../../lib/grpc/handler.js'
 import { createGrpcServer } from '../../lib/grpc/server.js'
-import type { MessageCodec } from '../../lib/grpc/service.js'
 import { callError } from '../../lib/grpc/status.js'
-import type { Muxer } from '../../lib/mux/muxer.js'
-import { createNativeMuxer } from '../../lib/mux/native.js'
-import { startSide } from '../helpers/muxer-side.js'
-import { createPair } from '../helpers/pair.js'
+import { bytesMethod } from '../helpers/bytes-service.js'
 import { packageRoot } from '../helpers/paths.js'
+import { routeBesideBare } from '../helpers/route.js'
 
 interface Golden {
   readonly name: string
@@ -27,24 +23,8 @@ const read = (path: string): string => readFileSync(join(packageRoot, path), 'ut
 const { calls } = JSON.parse(read('test/golden/wire-direct.json')) as { calls: readonly Golden[] }
 const bytesOf = (hex: string): Buffer => Buffer.from(hex.replaceAll(/\s/g, ''), 'hex')
 
-const codec: MessageCodec<Uint8Array, Buffer> = {
-  encode: (message) => ({ finish: () => message }),
-  decode: (message) => message as Buffer
-}
-
-function method<Req extends boolean, Res extends boolean>(
-  name: string,
-  requestStream: Req,
-  responseStream: Res
-) {
-  return {
-    path: `/echo.v1.Echo/${name}`,
-    requestStream,
-    responseStream,
-    request: codec,
-    response: codec
-  } as const
-}
+const method = <Req extends boolean, Res extends boolean>(name: string, request: Req, response: Res) =>
+  bytesMethod(`/echo.v1.Echo/${name}`, request, response)
 
 const service = {
   typeName: 'echo.v1.Echo',
@@ -80,19 +60,9 @@ const binding = implement(service, {
   chat: (requests) => requests
 })
 
-/** Broker IDs on one end of a session whose other end has nothing on it. */
-function beside(t: Test) {
-  const [a, b] = createPair()
-  const route = createStreamRoute(() => muxer)
-  const muxer: Muxer = createNativeMuxer(a, { role: 'client', receiverOf: (port) => route.receiverOf(port) })
-  const bare = startSide(createNativeMuxer, b, 'server')
-  t.teardown(() => muxer.abort(new Error('test is over')))
-  return { route, bare }
-}
-
 for (const { name, dialler, acceptor } of calls) {
   t.test(`${name}: what an acceptor answers`, async (t) => {
-    const { route, bare } = beside(t)
+    const { route, bare } = routeBesideBare(t)
     const server = createGrpcServer([binding])
     t.teardown(() => server.abort())
     const accept = (id: number) =>
@@ -157,7 +127,7 @@ const failures: Record<string, { code: string; status: number; details?: string 
 
 for (const [name, call] of Object.entries(callers)) {
   t.test(`${name}: what a dialler sends, and makes of the answer`, async (t) => {
-    const { route, bare } = beside(t)
+    const { route, bare } = routeBesideBare(t)
     const options: ChannelOptions = name === 'compressed' ? { compression: 'deflate' } : {}
     const channel = createDirectChannel(() => route.calls(7), options)
     t.teardown(() => channel.abort(new Error('test is over')))
@@ -183,7 +153,7 @@ async function answer(substream: Duplex, bytes: Buffer): Promise<Buffer> {
 }
 
 t.test('a time-out is sent in milliseconds', async (t) => {
-  const { route, bare } = beside(t)
+  const { route, bare } = routeBesideBare(t)
   const channel = createDirectChannel(() => route.calls(7))
   t.teardown(() => channel.abort(new Error('test is over')))
   const outcome = createClient(service, channel).echo(one, { timeoutMs: 60_000 })

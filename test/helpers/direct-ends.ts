@@ -2,37 +2,20 @@ import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
-import { type StreamRoute, createStreamRoute } from '../../lib/broker/on-stream.js'
-import type { BrokerOptions } from '../../lib/broker/options.js'
 import { type ChannelOptions, createDirectChannel } from '../../lib/grpc/channel.js'
 import { createClient } from '../../lib/grpc/client.js'
 import type { ServiceBinding } from '../../lib/grpc/handler.js'
 import { type GrpcServerOptions, createGrpcServer } from '../../lib/grpc/server.js'
-import type { Muxer, MuxerOptions } from '../../lib/mux/muxer.js'
+import type { Muxer } from '../../lib/mux/muxer.js'
 import { createNativeMuxer } from '../../lib/mux/native.js'
 import { isPluginError } from '../../lib/errors.js'
 import { describe } from './direct-peer.js'
 import { startSide } from './muxer-side.js'
 import { createPair } from './pair.js'
+import { type RouteOptions, startRoute } from './route.js'
 
 /** The broker ID that all calls here are for. */
 export const brokerId = 7
-
-/** Broker IDs on one end of a session. */
-export function startRoute(
-  stream: Duplex,
-  role: 'client' | 'server',
-  options: BrokerOptions & Pick<MuxerOptions, 'acknowledgeDelayMs'> = {}
-): { readonly route: StreamRoute; readonly muxer: Muxer } {
-  const route = createStreamRoute(() => muxer, options)
-  const { acknowledgeDelayMs = 20 } = options
-  const muxer: Muxer = createNativeMuxer(stream, {
-    role,
-    acknowledgeDelayMs,
-    receiverOf: (port) => route.receiverOf(port)
-  })
-  return { route, muxer }
-}
 
 /** A substream that is used by hand: what comes is kept, and how it ended. */
 export class RawSubstream {
@@ -139,7 +122,7 @@ export function directPair(
   options: {
     readonly server?: GrpcServerOptions
     readonly channel?: ChannelOptions
-    readonly broker?: BrokerOptions
+    readonly broker?: RouteOptions
   } = {}
 ) {
   const server = createGrpcServer(bindings, options.server)

@@ -7,14 +7,14 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { compressionAlgorithms, ServerCredentials, type Server } from '@grpc/grpc-js'
-import { createStreamRoute } from '../../lib/broker/on-stream.js'
 import { createChannel, createDirectChannel } from '../../lib/grpc/channel.js'
 import { attachGrpcJs, handlerFor } from '../../lib/grpc/direct-intercepting.js'
 import { createDirectServer } from '../../lib/grpc/direct-server.js'
 import { createLibp2pMuxer } from '../../lib/mux/libp2p.js'
-import type { CreateMuxer, Muxer } from '../../lib/mux/muxer.js'
+import type { CreateMuxer } from '../../lib/mux/muxer.js'
 import type { ConnectOptions, ConnectServer, ServerConnection } from '../contract/channel.js'
 import { interopPair } from './interop-pair.js'
+import { startRoute } from './route.js'
 
 /** How a channel's byte stream comes about; `serve` is given the server's end of it. */
 type OpenStream = (serve: (stream: Duplex) => void) => Duplex
@@ -70,8 +70,8 @@ export function overDirect(createMuxer: CreateMuxer): ConnectServer {
       ended: () => {}
     })
     const sides = {
-      near: startRoute(near, 'client', createMuxer),
-      far: startRoute(far, 'server', createMuxer)
+      near: startRoute(near, 'client', { createMuxer }),
+      far: startRoute(far, 'server', { createMuxer })
     }
     sides.far.route.accept(
       7,
@@ -90,13 +90,6 @@ export function overDirect(createMuxer: CreateMuxer): ConnectServer {
       }
     }
   }
-}
-
-/** Broker IDs on one end of a session. */
-function startRoute(stream: Duplex, role: 'client' | 'server', createMuxer: CreateMuxer) {
-  const route = createStreamRoute(() => muxer)
-  const muxer: Muxer = createMuxer(stream, { role, receiverOf: (port) => route.receiverOf(port) })
-  return { route, muxer }
 }
 
 /** A key and certificate for `localhost`, made anew for each run. */

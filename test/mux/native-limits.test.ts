@@ -43,6 +43,10 @@ function start(t: Test, options: Partial<MuxerOptions> = {}, create = createNati
   return { muxer, peer: createYamuxPeer(peerStream), accepted }
 }
 
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
+}
+
 void t.test('no more substreams are opened than the peer’s backlog holds', async (t) => {
   const { muxer, peer } = start(t, { acceptBacklog: 2 })
   const [, second, third, fourth] = Array.from({ length: 4 }, () => muxer.open())
@@ -59,6 +63,28 @@ void t.test('no more substreams are opened than the peer’s backlog holds', asy
   peer.send(frame(update, ack, 1), frame(update, ack, 5), frame(update, ack, 9))
   muxer.open()
   t.same(await peer.settle(), ['update syn 9 0'], 'a second ACK frees nothing')
+})
+
+void t.test('an ACK waits for what takes it along, for its delay, or until there are sixteen', async (t) => {
+  const { peer, accepted } = start(t, { acknowledgeDelayMs: 1000 })
+  const open = (id: number): Buffer => frame(update, syn, id)
+  peer.send(open(2), open(4))
+  while (accepted.length < 2) await turns(1)
+  await turns(5)
+  accepted[1]?.write('answer')
+  t.same(await peer.until(/answer/), ['data ack 4 "answer"'], 'and no ACK of the other before')
+  peer.send(...Array.from({ length: 14 }, (_, index) => open(6 + 2 * index)))
+  const acks = [2, ...Array.from({ length: 14 }, (_, index) => 6 + 2 * index)]
+  // Well before the delay is over.
+  const told = await Promise.race([peer.until('update ack 32 0'), turns(1000)])
+  t.same(
+    told,
+    acks.map((id) => `update ack ${id} 0`)
+  )
+
+  const soon = start(t, { acknowledgeDelayMs: 1 })
+  soon.peer.send(open(2))
+  t.same(await soon.peer.until('update ack 2 0'), ['update ack 2 0'])
 })
 
 for (const [what, answer] of [
