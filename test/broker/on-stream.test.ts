@@ -2,26 +2,17 @@ import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import type { StreamRoute } from '../../lib/broker/on-stream.js'
 import type { BrokerOptions } from '../../lib/broker/options.js'
 import type { PluginError } from '../../lib/errors.js'
 import type { Muxer } from '../../lib/mux/muxer.js'
 import { createPair } from '../helpers/pair.js'
 import { routeBesideBare, startRoute } from '../helpers/route.js'
 
-/** A route whose acceptors need not mind that who reads a connection to its end destroys it, which may be a reset here. */
-function routeOn(stream: Duplex, role: 'client' | 'server', options: BrokerOptions = {}) {
-  const { route, muxer } = startRoute(stream, role, options)
-  const accept: StreamRoute['accept'] = (id, onConnection) =>
-    route.accept(id, (connection) => onConnection(connection.on('error', () => {})))
-  return { route: Object.assign(Object.create(route) as StreamRoute, { accept }), muxer }
-}
-
 /** Two routes on the two ends of a session. */
 function joined(t: Test, options: BrokerOptions = {}) {
   const [a, b] = createPair()
-  const host = routeOn(a, 'client', options)
-  const plugin = routeOn(b, 'server', options)
+  const host = startRoute(a, 'client', options)
+  const plugin = startRoute(b, 'server', options)
   t.teardown(() => host.muxer.abort(new Error('test is over')))
   return { host: host.route, plugin: plugin.route, sessions: [host.muxer, plugin.muxer] }
 }

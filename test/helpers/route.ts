@@ -18,7 +18,7 @@ export interface RouteEnd {
 }
 
 /**
- * Broker IDs on one end of a session. ACKs have no delay unless one is given: in memory no handle keeps the process until a
+ * Broker IDs on one end of a session. Nobody has to watch its connections: a test may be over before they are. ACKs have no delay unless one is given: in memory no handle keeps the process until a
  * timer fires.
  */
 export function startRoute(stream: Duplex, role: 'client' | 'server', options: RouteOptions = {}): RouteEnd {
@@ -29,7 +29,13 @@ export function startRoute(stream: Duplex, role: 'client' | 'server', options: R
     receiverOf: (port) => route.receiverOf(port),
     acknowledgeDelayMs
   })
-  return { route, muxer }
+  const watched = (connection: Duplex): Duplex => connection.on('error', () => {})
+  const own: Pick<StreamRoute, 'accept' | 'dial'> = {
+    accept: (id, onConnection, onCall) =>
+      route.accept(id, (connection) => onConnection(watched(connection)), onCall),
+    dial: (id) => watched(route.dial(id))
+  }
+  return { route: Object.assign(Object.create(route) as StreamRoute, own), muxer }
 }
 
 /** A route on one end of a session, whose other end has nothing on it. */
