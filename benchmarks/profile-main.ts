@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import { parseCommand } from '../lib/cli/command.js'
-import { type Profile, formatSummary, summariseProfile } from './profile.js'
+import { type Profile, bundleMaps, formatSummary, summariseProfile } from './profile.js'
 
 /** Resolves with the exit code: 0 done, 1 a file that cannot be read, 2 wrong usage. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -15,7 +15,7 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const file of command.args) {
     try {
       const profile = JSON.parse(await readFile(file, 'utf8')) as Profile
-      console.log(formatSummary(file, summariseProfile(profile)))
+      console.log(formatSummary(file, summariseProfile(profile, bundleMaps())))
     } catch (error) {
       console.error(`${file}: ${error instanceof Error ? error.message : String(error)}`)
       return 1

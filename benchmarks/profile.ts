@@ -1,3 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { SourceMap, type SourceMapPayload } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
 /** What a `.cpuprofile` holds, as far as it is read here (Chrome DevTools Protocol, Profiler.Profile). */
 export interface Profile {
   readonly nodes: readonly ProfileNode[]
@@ -18,6 +22,8 @@ interface ProfileNode {
     readonly url: string
     /** From 0. */
     readonly lineNumber: number
+    /** From 0. */
+    readonly columnNumber: number
   }
 }
 
@@ -53,9 +59,16 @@ const groups: readonly (readonly [string, RegExp])[] = [
 const packageName = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//
 const ownFolder = /\/(?:dist\/)?((?:lib|plugins|benchmarks|proto)(?:\/[^/]+(?=\/))?)\/[^?]*$/
 
-/** Adds up the self times of a profile. */
-export function summariseProfile(profile: Profile): Summary {
-  const nodes = new Map(profile.nodes.map((node) => [node.id, node.callFrame]))
+/**
+ * Adds up the self times of a profile.
+ * @param mapOf - the source map of the file at `url`, where it has one: functions are told by the file that
+ * was bundled
+ */
+export function summariseProfile(
+  profile: Profile,
+  mapOf: (url: string) => SourceMap | undefined = () => undefined
+): Summary {
+  const nodes = new Map(profile.nodes.map(({ id, callFrame }) => [id, original(callFrame, mapOf)]))
   const byGroup = new Map<string, number>()
   const byFunction = new Map<string, number>()
   let at = profile.startTime
@@ -84,6 +97,20 @@ export function summariseProfile(profile: Profile): Summary {
   }
 }
 
+/** The source maps of the files in dist/bundle, each of which is many of lib/; read when first asked for. */
+export function bundleMaps(): (url: string) => SourceMap | undefined {
+  const maps = new Map<string, SourceMap | undefined>()
+  return (url) => {
+    if (!/^file:.*\/dist\/bundle\//.test(url)) return undefined
+    if (!maps.has(url)) {
+      const path = `${fileURLToPath(url)}.map`
+      const text = existsSync(path) ? readFileSync(path, 'utf8') : undefined
+      maps.set(url, text === undefined ? undefined : new SourceMap(JSON.parse(text) as SourceMapPayload))
+    }
+    return maps.get(url)
+  }
+}
+
 /** The summary for a terminal: all groups and the first `most` functions. */
 export function formatSummary(title: string, summary: Summary, most = 25): string {
   const line = ({ name, ms, share }: SelfTime): string =>
@@ -96,6 +123,17 @@ export function formatSummary(title: string, summary: Summary, most = 25): strin
     ...summary.functions.slice(0, most).map(line),
     ''
   ].join('\n')
+}
+
+function original(
+  frame: ProfileNode['callFrame'],
+  mapOf: (url: string) => SourceMap | undefined
+): typeof frame {
+  const entry = mapOf(frame.url)?.findEntry(frame.lineNumber, frame.columnNumber)
+  if (entry === undefined || !('originalSource' in entry)) return frame
+  const { originalSource, originalLine, originalColumn } = entry
+  const url = new URL(originalSource, frame.url).href
+  return { ...frame, url, lineNumber: originalLine, columnNumber: originalColumn }
 }
 
 function groupOf({ functionName, url }: ProfileNode['callFrame']): string {

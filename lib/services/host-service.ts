@@ -1,7 +1,7 @@
-import { status } from '@grpc/grpc-js'
 import { type DirEntry, FileType, type HostService, LogRequest } from '#proto/hostserve/v1/hostserve.js'
 import { checkBytes, invalidOption } from '../check.js'
 import { isPluginError } from '../errors.js'
+import { Status as status } from '../grpc/grpc-js.js'
 import type { ServiceImplementation } from '../grpc/handler.js'
 import { callError } from '../grpc/status.js'
 import { type LogLevel, type Logger, checkLogger, foreignFields, silentLogger } from '../log.js'

@@ -3,7 +3,7 @@ import { readFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { measureCell } from '../../benchmarks/cell.js'
-import { type Profile, formatSummary, summariseProfile } from '../../benchmarks/profile.js'
+import { type Profile, bundleMaps, formatSummary, summariseProfile } from '../../benchmarks/profile.js'
 import { rows } from '../../benchmarks/rows.js'
 
 const urls = {
@@ -22,7 +22,7 @@ function profileOf(...samples: readonly [id: number, ms: number][]): Profile {
   return {
     nodes: Object.entries(urls).map(([id, [functionName, url]]) => ({
       id: Number(id),
-      callFrame: { functionName, url, lineNumber: 9 }
+      callFrame: { functionName, url, lineNumber: 9, columnNumber: 0 }
     })),
     startTime: 5000,
     endTime: 5000 + total,
@@ -79,8 +79,10 @@ t.test('host and plugin of a cell each write a profile, and none unless asked to
     for (const end of ['host', 'plugin']) {
       const file = join(directory, `unary-64B-${name}-${end}.cpuprofile`)
       const text = await readFile(file, 'utf8')
-      const { functions } = summariseProfile(JSON.parse(text) as Profile)
+      const { functions, groups } = summariseProfile(JSON.parse(text) as Profile, bundleMaps())
       t.ok(functions.length > 0, `${end} of ${name}`)
+      const folders = groups.map((group) => group.name)
+      t.equal(folders.includes('lib/grpc'), name === 'stream-h2-libp2p', 'the bundle is taken apart')
     }
     for (const file of await readdir(directory)) await rm(join(directory, file))
   }
