@@ -14,7 +14,8 @@ import {
   decodeAnswer,
   decodePreamble,
   encodePreamble,
-  preambleBytes
+  preambleBytes,
+  writePreamble
 } from './preamble.js'
 import { createRendezvous } from './rendezvous.js'
 import type { CallListener, CallRoute, ConnectionListener, Route } from './route.js'
@@ -79,6 +80,17 @@ export function createStreamRoute(
     }
   }
 
+  const calls: Calls = {
+    open: (id, make) => {
+      if (closed) throw brokerClosed(id)
+      return muxer().openRaw(make)
+    },
+    judge,
+    get over() {
+      return muxer().over
+    }
+  }
+
   return {
     accept(id, onConnection, onCall) {
       checkId(id)
@@ -100,17 +112,7 @@ export function createStreamRoute(
 
     calls(id) {
       checkId(id)
-      return {
-        preamble: encodePreamble('direct', id),
-        open: (make) => {
-          if (closed) throw brokerClosed(id)
-          return muxer().openRaw(make)
-        },
-        judge: (answer) => judge(id, answer),
-        get over() {
-          return muxer().over
-        }
-      }
+      return new StreamCallRoute(id, calls)
     },
 
     receiverOf(port) {
@@ -151,6 +153,38 @@ export function createStreamRoute(
     // The dialler hangs up when it has read the answer; one that does not is reset. Nothing it sends is read, so its
     // window stops it.
     if (arrival.refuse(answers[refusal])) refusing.add(arrival)
+  }
+}
+
+/** What the calls to all broker IDs have in common. */
+interface Calls extends Pick<CallRoute, 'over'> {
+  open<R extends Receiver>(id: number, make: (port: SubstreamPort) => R): R
+  judge(id: number, answer: number | undefined): PluginError | undefined
+}
+
+class StreamCallRoute implements CallRoute {
+  readonly #id: number
+  readonly #calls: Calls
+
+  constructor(id: number, calls: Calls) {
+    this.#id = id
+    this.#calls = calls
+  }
+
+  writePreamble(head: Buffer): void {
+    writePreamble(head, 'direct', this.#id)
+  }
+
+  open<R extends Receiver>(make: (port: SubstreamPort) => R): R {
+    return this.#calls.open(this.#id, make)
+  }
+
+  judge(answer: number | undefined): PluginError | undefined {
+    return this.#calls.judge(this.#id, answer)
+  }
+
+  get over(): boolean {
+    return this.#calls.over
   }
 }
 

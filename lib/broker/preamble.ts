@@ -25,12 +25,17 @@ export interface Preamble {
   readonly id: number
 }
 
-/** Writes a preamble: 5 bytes. */
+/** Makes a preamble: 5 bytes. */
 export function encodePreamble(kind: Kind, id: number): Buffer {
   const bytes = Buffer.allocUnsafe(preambleBytes)
+  writePreamble(bytes, kind, id)
+  return bytes
+}
+
+/** Writes a preamble over the first 5 bytes. */
+export function writePreamble(bytes: Buffer, kind: Kind, id: number): void {
   bytes[0] = kinds[kind]
   bytes.writeUInt32BE(id, 1)
-  return bytes
 }
 
 /** Reads the first 5 bytes of a substream. */

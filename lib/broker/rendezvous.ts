@@ -34,6 +34,9 @@ export interface Rendezvous<Dial, Listener> {
   close(): void
 }
 
+/** That of every acceptance: nothing has to be told or opened. */
+const ready = Promise.resolve()
+
 interface Waiting {
   readonly id: number
   readonly timer: NodeJS.Timeout
@@ -81,7 +84,7 @@ export function createRendezvous<Dial, Listener>(
       }
       return {
         id,
-        ready: Promise.resolve(),
+        ready,
         close() {
           // Safe to repeat, also after somebody else has accepted the ID again.
           if (accepted.get(id) !== listener) return

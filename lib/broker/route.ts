@@ -13,8 +13,8 @@ export type CallListener = (port: SubstreamPort) => Receiver
 
 /** Opens calls to a broker ID of the peer, each on a substream of its own (wire `direct`). */
 export interface CallRoute {
-  /** What each of them begins with. */
-  readonly preamble: Buffer
+  /** Writes what each of them begins with over the first `preambleBytes` of `head`. */
+  writePreamble(head: Buffer): void
   /**
    * Opens a substream, on which nothing has been sent.
    * @throws what {@link Route.dial} throws

@@ -12,7 +12,7 @@ import { openDirectConnection } from './direct-client.js'
 import { openH2Connection } from './h2-client.js'
 import { ConnectivityState, Status } from './grpc-js.js'
 import type { PlainUnaryRequest } from './direct-unary.js'
-import type { OpenCall, WireConnection, WireConnectionEvents } from './wire-connection.js'
+import type { AuthContext, OpenCall, WireConnection, WireConnectionEvents } from './wire-connection.js'
 
 /** How a channel behaves; every member may be left out. */
 export interface ChannelOptions {
@@ -54,6 +54,8 @@ export interface ChannelOptions {
    * code 0) still has its last calls.
    */
   readonly mayRedial?: (reason: Error) => boolean
+  /** Told once {@link StreamChannel.closed} settles. Must not throw. */
+  readonly onClosed?: (channel: StreamChannel) => void
   readonly logger?: Logger
 }
 
@@ -101,11 +103,11 @@ export type Connect = (signal: AbortSignal) => Duplex | Promise<Duplex>
  */
 export function createChannel(connect: Connect, options: ChannelOptions = {}): StreamChannel {
   const settings = resolve(options)
-  return createWireChannel((events, signal) => {
+  return new WireChannel((events, signal) => {
     const stream = connect(signal())
     if (!(stream instanceof Promise)) return openH2Connection(stream, settings, events)
     return stream.then((connected) => openH2Connection(connected, settings, events))
-  }, options)
+  }, settings)
 }
 
 /**
@@ -114,7 +116,7 @@ export function createChannel(connect: Connect, options: ChannelOptions = {}): S
  */
 export function createDirectChannel(open: () => CallRoute, options: ChannelOptions = {}): StreamChannel {
   const settings = resolve(options)
-  return createWireChannel((events) => openDirectConnection(open(), settings, events), options)
+  return new WireChannel((events) => openDirectConnection(open(), settings, events), settings)
 }
 
 /**
@@ -146,7 +148,9 @@ type State =
       readonly reason: Error
       readonly failing: boolean
     }
-  | { readonly t: 'lost'; readonly reason: Promise<Error>; readonly explained?: Error }
+  | { readonly t: 'lost'; readonly reason: () => Promise<Error>; readonly explained?: Error }
+
+const idle: State = { t: 'idle' }
 
 interface Watcher {
   readonly seen: ConnectivityState
@@ -158,34 +162,134 @@ export function createWireChannel(
   openConnection: OpenConnection,
   options: ChannelOptions = {}
 ): StreamChannel {
-  const settings = resolve(options)
-  const { target, logger, onBusy, backgroundPaths, explainLoss, mayRedial } = settings
-  const calls = new Set<OpenCall>()
+  return new WireChannel(openConnection, resolve(options))
+}
+
+/** There is one for each dialled broker ID, so what few of them need is made when it is needed. */
+class WireChannel implements StreamChannel, CallOwner, WireConnectionEvents {
+  readonly #openConnection: OpenConnection
+  readonly #settings: Settings
+  readonly #calls = new Set<OpenCall>()
   /** Calls that wait for the byte stream, or came when a connection was being lost: they go on the next, if there may be one. */
-  const awaiting = new Set<OpenCall>()
+  #awaiting: Set<OpenCall> | undefined
   /** Calls made after `close(reason)`. */
-  const tooLate = new WeakSet<OpenCall>()
-  const watchers = new Set<Watcher>()
-  let resolveClosed = () => {}
-  const closed = new Promise<void>((done) => {
-    resolveClosed = done
-  })
-  let state: State = { t: 'idle' }
-  let shutDown = false
+  #tooLate: WeakSet<OpenCall> | undefined
+  #watchers: Set<Watcher> | undefined
+  #over = false
+  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
+  #state = idle
+  #shutDown = false
   /** Makes the reason that calls end with from then on. */
-  let shutDownReason: (() => Error) | undefined
-  let aborted = false
-  let callCount = 0
-  let busyCalls = 0
-  let peerEncodings: readonly string[] | undefined
-  let hold: NodeJS.Timeout | undefined
+  #shutDownReason: (() => Error) | undefined
+  #aborted = false
+  #callCount = 0
+  #busyCalls = 0
+  #peerEncodings: readonly string[] | undefined
+  #authority: string | undefined
+  #hold: NodeJS.Timeout | undefined
 
-  /** Nothing is to be added to a call or done to its messages. */
-  const plain = settings.compression === 'identity' && settings.callCredentials === undefined
+  constructor(openConnection: OpenConnection, settings: Settings) {
+    this.#openConnection = openConnection
+    this.#settings = settings
+  }
 
-  function connectivity(): ConnectivityState {
-    if (shutDown) return ConnectivityState.SHUTDOWN
-    switch (state.t) {
+  get closed(): Promise<void> {
+    if (this.#closed === undefined) {
+      let settle = (): void => {}
+      const promise = new Promise<void>((done) => {
+        settle = done
+      })
+      this.#closed = { promise, resolve: settle }
+      if (this.#over) settle()
+    }
+    return this.#closed.promise
+  }
+
+  get activeCalls(): number {
+    return this.#calls.size
+  }
+
+  createCall(...args: Parameters<ChannelInterface['createCall']>): ChannelCall {
+    const request = callRequest(++this.#callCount, ...args)
+    this.#refuseIfShutDown()
+    const call = new ChannelCall(this, request)
+    if (this.#shutDown) (this.#tooLate ??= new WeakSet()).add(call)
+    return call
+  }
+
+  unary(request: PlainUnaryRequest): Promise<unknown> | undefined {
+    const state = this.#state
+    if (state.t !== 'ready' || this.#shutDown || !this.#settings.plain) return undefined
+    return state.connection.unary?.(this, request)
+  }
+
+  getTarget(): string {
+    return this.#settings.target
+  }
+
+  getConnectivityState(tryToConnect: boolean): ConnectivityState {
+    if (tryToConnect && !this.#shutDown && this.#start() && 'connection' in this.#state)
+      this.#state.connection.probe?.()
+    return this.#connectivity()
+  }
+
+  watchConnectivityState(
+    currentState: ConnectivityState,
+    deadline: Deadline,
+    callback: (error?: Error) => void
+  ): void {
+    this.#refuseIfShutDown()
+    this.#watchers ??= new Set()
+    watch(this.#watchers, currentState, deadline, callback)
+    // grpc-js's waitForReady watches again and again: where nothing can change any more it has to be told.
+    if (this.#state.t === 'lost' && currentState === ConnectivityState.TRANSIENT_FAILURE) {
+      for (const watcher of this.#watchers)
+        watcher.tell(new Error(`The connection to ${this.target} is lost for good`))
+    } else {
+      this.#tellWatchers()
+    }
+  }
+
+  getChannelzRef(): ReturnType<ChannelInterface['getChannelzRef']> {
+    // The kind's enum is not exported; its value is this string.
+    // oxlint-disable-next-line typescript/no-unsafe-enum-assignment
+    return { kind: 'channel', id: 0, name: this.target } as ReturnType<ChannelInterface['getChannelzRef']>
+  }
+
+  close(reason?: () => Error): void {
+    if (this.#shutDown) return
+    this.#shutDown = true
+    this.#shutDownReason = reason
+    this.#settings.logger.trace({ stream: this.target }, 'gRPC channel is closing')
+    this.#tellWatchers()
+    for (const call of this.#calls) {
+      // Those that only wait for the byte stream have begun.
+      if (!call.waiting || this.#awaiting?.has(call) === true) continue
+      if (reason !== undefined) call.connectionLost(reason())
+      else call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
+    }
+    this.#closeIfIdle()
+  }
+
+  abort(reason: Error): void {
+    this.#aborted = true
+    const previous = this.#state
+    if (previous.t !== 'lost') this.#lose(Promise.resolve(reason))
+    this.#endCalls(reason)
+    this.#settleIfOver()
+    if ('connection' in previous) previous.connection.abort(reason)
+    else if (previous.t === 'dialling') previous.cancel.abort(reason)
+  }
+
+  #refuseIfShutDown(): void {
+    if (this.#shutDown && this.#shutDownReason === undefined) throw new Error('Channel has been shut down')
+  }
+
+  // State
+
+  #connectivity(): ConnectivityState {
+    if (this.#shutDown) return ConnectivityState.SHUTDOWN
+    switch (this.#state.t) {
       case 'idle':
         return ConnectivityState.IDLE
       case 'dialling':
@@ -199,110 +303,91 @@ export function createWireChannel(
     }
   }
 
-  function move(next: State): void {
-    state = next
-    logger.trace({ stream: target, state: next.t }, 'gRPC channel changed state')
-    tellWatchers()
+  #move(next: State): void {
+    this.#state = next
+    this.#settings.logger.trace({ stream: this.target, state: next.t }, 'gRPC channel changed state')
+    this.#tellWatchers()
   }
 
-  function tellWatchers(): void {
-    const now = connectivity()
-    for (const watcher of watchers) {
+  #tellWatchers(): void {
+    if (this.#watchers === undefined) return
+    const now = this.#connectivity()
+    for (const watcher of this.#watchers) {
       if (watcher.seen !== now) watcher.tell()
     }
   }
 
-  /** Whether this is the connection of now: one that was replaced has no say any more. */
-  function isLive(connection: WireConnection): boolean {
-    return 'connection' in state && state.connection === connection
-  }
-
   /** Dials, if nothing has been dialled yet; false when that failed at once. */
-  function start(): boolean {
-    if (state.t !== 'idle') return true
-    let connection: WireConnection
-    const events: WireConnectionEvents = {
-      onReady: () => {
-        if (state.t !== 'connecting' || state.connection !== connection) return
-        move({ t: 'ready', connection })
-        if (awaiting.size > 0) proceed()
-      },
-      onDraining: (reason, failing) => {
-        if (isLive(connection)) move({ t: 'draining', connection, reason, failing })
-      },
-      onLost: (cause) => {
-        if (isLive(connection)) lose(explain(cause))
-      }
-    }
-    const cancel = createCancel()
+  #start(): boolean {
+    if (this.#state.t !== 'idle') return true
+    const cancel = new Cancel()
     try {
-      const opened = openConnection(events, () => cancel.signal)
+      const opened = this.#openConnection(this, () => cancel.signal)
       if (!(opened instanceof Promise)) {
-        connection = opened
-        move({ t: 'connecting', connection })
+        this.#move({ t: 'connecting', connection: opened })
         return true
       }
-      move({ t: 'dialling', cancel })
-      void dialled(opened, cancel, (there) => {
-        connection = there
-      })
+      this.#move({ t: 'dialling', cancel })
+      void this.#dialled(opened, cancel)
     } catch (error) {
-      lose(explain(asError(error)))
+      this.#lose(this.#explain(asError(error)))
       return false
     }
     return true
   }
 
-  async function dialled(
-    opening: Promise<WireConnection>,
-    cancel: Cancel,
-    take: (connection: WireConnection) => void
-  ): Promise<void> {
-    const wanted = (): boolean => state.t === 'dialling' && state.cancel === cancel
+  async #dialled(opening: Promise<WireConnection>, cancel: Cancel): Promise<void> {
+    const wanted = (): boolean => this.#state.t === 'dialling' && this.#state.cancel === cancel
     try {
       const connection = await opening
       if (!wanted()) return connection.abort(asError(cancel.signal.reason))
-      take(connection)
-      move({ t: 'connecting', connection })
-      proceed()
+      this.#move({ t: 'connecting', connection })
+      this.#proceed()
     } catch (error) {
       if (!wanted()) return
       // These have had their dial; the next call may try another.
-      awaiting.clear()
-      lose(explain(asError(error)))
+      this.#awaiting?.clear()
+      this.#lose(this.#explain(asError(error)))
     }
   }
 
-  function proceed(): void {
-    const waited = [...awaiting]
-    awaiting.clear()
+  #await(call: OpenCall): void {
+    this.#awaiting ??= new Set()
+    this.#awaiting.add(call)
+  }
+
+  #proceed(): void {
+    if (this.#awaiting === undefined || this.#awaiting.size === 0) return
+    const waited = [...this.#awaiting]
+    this.#awaiting.clear()
     for (const call of waited) call.proceed()
   }
 
-  function lose(reason: Promise<Error>): void {
-    move({ t: 'lost', reason })
-    settleIfOver()
-    void reason.then(endCalls)
+  #lose(reason: Promise<Error>): void {
+    this.#move({ t: 'lost', reason: () => reason })
+    this.#settleIfOver()
+    void reason.then((error) => this.#endCalls(error))
   }
 
   /** The first reason to come counts, be it explained or an abort's. */
-  function endCalls(reason: Error): void {
-    if (state.t === 'lost' && state.explained !== undefined) return
-    logger.trace({ stream: target, err: reason }, 'gRPC connection is gone')
-    state = { t: 'lost', reason: Promise.resolve(reason), explained: reason }
-    const again = redialable(reason)
-    for (const call of calls) {
-      if (!again || !awaiting.has(call)) call.connectionLost(reason)
+  #endCalls(reason: Error): void {
+    if (this.#state.t === 'lost' && this.#state.explained !== undefined) return
+    this.#settings.logger.trace({ stream: this.target, err: reason }, 'gRPC connection is gone')
+    this.#state = { t: 'lost', reason: () => Promise.resolve(reason), explained: reason }
+    const again = this.#redialable(reason)
+    for (const call of this.#calls) {
+      if (!again || this.#awaiting?.has(call) !== true) call.connectionLost(reason)
     }
-    proceed()
-    settleIfOver()
+    this.#proceed()
+    this.#settleIfOver()
   }
 
-  async function explain(cause: Error | undefined): Promise<Error> {
+  async #explain(cause: Error | undefined): Promise<Error> {
     // One turn, so that a status which arrived together with the loss wins.
     await new Promise(setImmediate)
+    const { target, explainLoss, logger } = this.#settings
     const plain = lossError(target, cause)
-    if (explainLoss === undefined || (shutDown && calls.size === 0)) return plain
+    if (explainLoss === undefined || (this.#shutDown && this.#calls.size === 0)) return plain
     try {
       return await explainLoss(cause)
     } catch (error) {
@@ -311,176 +396,169 @@ export function createWireChannel(
     }
   }
 
-  function closeIfIdle(): void {
-    if (!shutDown || calls.size > 0) return
+  #closeIfIdle(): void {
+    if (!this.#shutDown || this.#calls.size > 0) return
+    const state = this.#state
     if ('connection' in state) {
       state.connection.close()
     } else if (state.t === 'dialling') {
       state.cancel.abort()
-      move({ t: 'idle' })
+      this.#move(idle)
     }
-    settleIfOver()
+    this.#settleIfOver()
   }
 
-  function settleIfOver(): void {
-    if (calls.size > 0) return
-    if (state.t === 'lost' ? !redialable(state.explained) : state.t === 'idle' && shutDown) resolveClosed()
+  #settleIfOver(): void {
+    if (this.#over || this.#calls.size > 0) return
+    const state = this.#state
+    this.#over =
+      state.t === 'lost' ? !this.#redialable(state.explained) : state.t === 'idle' && this.#shutDown
+    if (!this.#over) return
+    this.#closed?.resolve()
+    this.#settings.onClosed?.(this)
   }
 
   /** Whether a connection lost for `reason` (undefined: not known yet) may be followed by another. */
-  function redialable(reason: Error | undefined): boolean {
-    if (shutDown || aborted || mayRedial === undefined) return false
+  #redialable(reason: Error | undefined): boolean {
+    const { mayRedial } = this.#settings
+    if (this.#shutDown || this.#aborted || mayRedial === undefined) return false
     return reason === undefined || mayRedial(reason)
   }
 
-  const callOwner: CallOwner = {
-    target,
-    authority: authorityOf(target),
-    userAgent: settings.userAgent,
-    maxReceiveBytes: settings.maxReceiveBytes,
-    maxSendBytes: settings.maxSendBytes,
-    callCredentials: settings.callCredentials,
-    encoding: () => {
-      const known = peerEncodings === undefined || peerEncodings.includes(settings.compression)
-      return known ? settings.compression : 'identity'
-    },
-    learnEncodings: (accepted) => {
-      peerEncodings = accepted
-    },
-    connect(call) {
-      if (shutDownReason !== undefined && tooLate.has(call)) {
-        call.connectionLost(shutDownReason())
+  // For the connection of now: one that was replaced has no say any more
+
+  onReady(connection: WireConnection): void {
+    if (this.#state.t !== 'connecting' || this.#state.connection !== connection) return
+    this.#move({ t: 'ready', connection })
+    this.#proceed()
+  }
+
+  onDraining(connection: WireConnection, reason: Error, failing: boolean): void {
+    if (this.#isLive(connection)) this.#move({ t: 'draining', connection, reason, failing })
+  }
+
+  onLost(connection: WireConnection, cause: Error | undefined): void {
+    if (!this.#isLive(connection)) return
+    if (!this.#shutDown || this.#calls.size > 0) return this.#lose(this.#explain(cause))
+    // It was closed here: hardly anybody asks why.
+    this.#move({ t: 'lost', reason: () => this.#explain(cause) })
+    this.#settleIfOver()
+  }
+
+  #isLive(connection: WireConnection): boolean {
+    return 'connection' in this.#state && this.#state.connection === connection
+  }
+
+  // For calls
+
+  get target(): string {
+    return this.#settings.target
+  }
+
+  get authority(): string {
+    this.#authority ??= authorityOf(this.#settings.target)
+    return this.#authority
+  }
+
+  get userAgent(): string {
+    return this.#settings.userAgent
+  }
+
+  get maxReceiveBytes(): number {
+    return this.#settings.maxReceiveBytes
+  }
+
+  get maxSendBytes(): number {
+    return this.#settings.maxSendBytes
+  }
+
+  get callCredentials(): CallCredentials | undefined {
+    return this.#settings.callCredentials
+  }
+
+  encoding(): Encoding {
+    const { compression } = this.#settings
+    return this.#peerEncodings?.includes(compression) === false ? 'identity' : compression
+  }
+
+  learnEncodings(accepted: readonly string[]): void {
+    this.#peerEncodings = accepted
+  }
+
+  connect(call: ChannelCall): WireConnection | undefined {
+    if (this.#shutDownReason !== undefined && this.#tooLate?.has(call) === true) {
+      call.connectionLost(this.#shutDownReason())
+      return undefined
+    }
+    const before = this.#state
+    if (before.t === 'lost' && before.explained !== undefined && this.#redialable(before.explained))
+      this.#move(idle)
+    const dialled = this.#start()
+    const state = this.#state
+    switch (state.t) {
+      case 'connecting':
+      case 'ready':
+        if (state.connection.mayOpen) return state.connection
+        this.#await(call)
         return undefined
-      }
-      if (state.t === 'lost' && state.explained !== undefined && redialable(state.explained))
-        move({ t: 'idle' })
-      const dialled = start()
-      switch (state.t) {
-        case 'connecting':
-        case 'ready':
-          if (state.connection.mayOpen) return state.connection
-          awaiting.add(call)
-          return undefined
-        case 'dialling':
-          awaiting.add(call)
-          return undefined
-        case 'draining':
-          if (state.failing && redialable(undefined)) awaiting.add(call)
-          else call.connectionLost(state.reason)
-          return undefined
-        case 'lost':
-          // Known reasons have been dealt with above; this one is still being looked for.
-          if (dialled && state.explained === undefined && redialable(undefined)) awaiting.add(call)
-          else void state.reason.then((error) => call.connectionLost(error))
-          return undefined
-        case 'idle':
-          return undefined
-      }
-    },
-    authContext: () => ('connection' in state ? state.connection.authContext() : null),
-    started(call) {
-      calls.add(call)
-      if (backgroundPaths?.has(call.path) === true) return
-      busyCalls += 1
-      if (busyCalls > 1) return
-      if (onBusy === undefined) hold = setInterval(() => {}, 2_147_483_647)
-      else onBusy(true)
-    },
-    ended(call) {
-      calls.delete(call)
-      awaiting.delete(call)
-      if (backgroundPaths?.has(call.path) !== true) {
-        busyCalls -= 1
-        if (busyCalls === 0) {
-          clearInterval(hold)
-          onBusy?.(false)
-        }
-      }
-      closeIfIdle()
-      settleIfOver()
+      case 'dialling':
+        this.#await(call)
+        return undefined
+      case 'draining':
+        if (state.failing && this.#redialable(undefined)) this.#await(call)
+        else call.connectionLost(state.reason)
+        return undefined
+      case 'lost':
+        // Known reasons have been dealt with above; this one is still being looked for.
+        if (dialled && state.explained === undefined && this.#redialable(undefined)) this.#await(call)
+        else void state.reason().then((error) => call.connectionLost(error))
+        return undefined
+      case 'idle':
+        return undefined
     }
   }
 
-  function refuseIfShutDown(): void {
-    if (shutDown && shutDownReason === undefined) throw new Error('Channel has been shut down')
+  authContext(): AuthContext | null {
+    return 'connection' in this.#state ? this.#state.connection.authContext() : null
   }
 
-  return {
-    closed,
-    get activeCalls() {
-      return calls.size
-    },
-    createCall(...args) {
-      const request = callRequest(++callCount, ...args)
-      refuseIfShutDown()
-      const call = new ChannelCall(callOwner, request)
-      if (shutDown) tooLate.add(call)
-      return call
-    },
-    unary(request) {
-      if (!plain || shutDown || state.t !== 'ready') return undefined
-      return state.connection.unary?.(callOwner, request)
-    },
-    getTarget: () => target,
-    getConnectivityState(tryToConnect) {
-      if (tryToConnect && !shutDown && start() && 'connection' in state) state.connection.probe?.()
-      return connectivity()
-    },
-    watchConnectivityState(currentState, deadline, callback) {
-      refuseIfShutDown()
-      watch(watchers, currentState, deadline, callback)
-      // grpc-js's waitForReady watches again and again: where nothing can change any more it has to be told.
-      if (state.t === 'lost' && currentState === ConnectivityState.TRANSIENT_FAILURE) {
-        for (const watcher of watchers)
-          watcher.tell(new Error(`The connection to ${target} is lost for good`))
-      } else {
-        tellWatchers()
+  started(call: OpenCall): void {
+    this.#calls.add(call)
+    const { onBusy, backgroundPaths } = this.#settings
+    if (backgroundPaths?.has(call.path) === true) return
+    this.#busyCalls += 1
+    if (this.#busyCalls > 1) return
+    if (onBusy === undefined) this.#hold = setInterval(() => {}, 2_147_483_647)
+    else onBusy(true)
+  }
+
+  ended(call: OpenCall): void {
+    this.#calls.delete(call)
+    this.#awaiting?.delete(call)
+    const { onBusy, backgroundPaths } = this.#settings
+    if (backgroundPaths?.has(call.path) !== true) {
+      this.#busyCalls -= 1
+      if (this.#busyCalls === 0) {
+        clearInterval(this.#hold)
+        onBusy?.(false)
       }
-    },
-    // The kind's enum is not exported; its value is this string.
-    getChannelzRef: () =>
-      // oxlint-disable-next-line typescript/no-unsafe-enum-assignment
-      ({ kind: 'channel', id: 0, name: target }) as ReturnType<ChannelInterface['getChannelzRef']>,
-    close(reason) {
-      if (shutDown) return
-      shutDown = true
-      shutDownReason = reason
-      logger.trace({ stream: target }, 'gRPC channel is closing')
-      tellWatchers()
-      for (const call of calls) {
-        // Those that only wait for the byte stream have begun.
-        if (!call.waiting || awaiting.has(call)) continue
-        if (reason !== undefined) call.connectionLost(reason())
-        else call.cancelWithStatus(Status.UNAVAILABLE, 'Channel closed before call started')
-      }
-      closeIfIdle()
-    },
-    abort(reason) {
-      aborted = true
-      const previous = state
-      if (state.t !== 'lost') lose(Promise.resolve(reason))
-      endCalls(reason)
-      settleIfOver()
-      if ('connection' in previous) previous.connection.abort(reason)
-      else if (previous.t === 'dialling') previous.cancel.abort(reason)
     }
+    this.#closeIfIdle()
+    this.#settleIfOver()
   }
 }
 
 /** An AbortController that is made when its signal is asked for: most dials never are. */
-interface Cancel {
-  readonly signal: AbortSignal
-  abort(reason?: unknown): void
-}
+class Cancel {
+  #controller: AbortController | undefined
 
-function createCancel(): Cancel {
-  let controller: AbortController | undefined
-  return {
-    get signal() {
-      controller ??= new AbortController()
-      return controller.signal
-    },
-    abort: (reason) => controller?.abort(reason)
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    return this.#controller.signal
+  }
+
+  abort(reason?: unknown): void {
+    this.#controller?.abort(reason)
   }
 }
 
@@ -544,9 +622,14 @@ function resolve(options: ChannelOptions) {
     backgroundPaths: options.backgroundPaths,
     explainLoss: options.explainLoss,
     mayRedial: options.mayRedial,
-    logger: options.logger ?? silentLogger
+    onClosed: options.onClosed,
+    logger: options.logger ?? silentLogger,
+    /** Nothing is to be added to a call or done to its messages. */
+    plain: compression === 'identity' && options.callCredentials === undefined
   }
 }
+
+type Settings = ReturnType<typeof resolve>
 
 function checkSize(name: string, value: number): number {
   if (value === Infinity || (Number.isSafeInteger(value) && value >= 0)) return value

@@ -47,6 +47,8 @@ export interface ClientOptions {
  * - Requests to stream are any iterable. It is read only as fast as the peer takes them, and told to return when the
  *   call ends first. What it throws cancels the call and is what the call rejects with.
  *
+ * Methods may be taken off the client (`const { echo } = client`).
+ *
  * A call fails with a `PluginError` that has the gRPC `status`, `details` and `metadata`, usually `ERR_CALL_FAILED`.
  */
 export function createClient<S extends ServiceDescriptor>(
@@ -58,27 +60,53 @@ export function createClient<S extends ServiceDescriptor>(
   const defaults = { timeoutMs: checkDuration('timeoutMs', timeoutMs) }
   const callerOf =
     interceptors.length === 0 ? plainCaller(channel) : createInterceptedCaller(channel, interceptors)
-  const methods = definitionsOf(service).map(([name, definition]) => {
-    const call = callerOf(definition)
-    return [
-      name,
-      (request: never, own?: CallOptions) =>
-        call(request, own === undefined ? defaults : { ...defaults, ...own })
-    ]
-  })
-  return Object.freeze(Object.fromEntries(methods)) as Client<S>
+  const ClientOf = classOf(service)
+  return new ClientOf((method) => {
+    const call = callerOf(method)
+    return (request, own) => call(request, own === undefined ? defaults : { ...defaults, ...own })
+  }) as unknown as Client<S>
 }
 
-/** A service's methods as channels want them, made once: a client is made for each connection. */
-const definitions = new WeakMap<ServiceDescriptor, readonly (readonly [name: string, method: Method])[]>()
+type BoundMethod = (request: never, own?: CallOptions) => unknown
+type ClientClass = new (bind: (method: Method) => BoundMethod) => object
 
-function definitionsOf(service: ServiceDescriptor): readonly (readonly [name: string, method: Method])[] {
-  let known = definitions.get(service)
+/** A client is made for each connection, so what all of one service have in common is made once. */
+const classes = new WeakMap<ServiceDescriptor, ClientClass>()
+
+function classOf(service: ServiceDescriptor): ClientClass {
+  let known = classes.get(service)
   if (known === undefined) {
-    known = Object.entries(service.methods).map(([name, method]) => [name, methodDefinition(name, method)])
-    definitions.set(service, known)
+    known = makeClass(service)
+    classes.set(service, known)
   }
   return known
+}
+
+/** A method is made when it is first looked at: most clients are used for one or two. */
+function makeClass(service: ServiceDescriptor): ClientClass {
+  class ServiceClient {
+    readonly #bind: (method: Method) => BoundMethod
+
+    constructor(bind: (method: Method) => BoundMethod) {
+      this.#bind = bind
+    }
+
+    static bind(client: ServiceClient, method: Method): BoundMethod {
+      return client.#bind(method)
+    }
+  }
+  for (const [name, descriptor] of Object.entries(service.methods)) {
+    const method = methodDefinition(name, descriptor)
+    Object.defineProperty(ServiceClient.prototype, name, {
+      enumerable: true,
+      get(this: ServiceClient) {
+        const value = ServiceClient.bind(this, method)
+        Object.defineProperty(this, name, { value, enumerable: true })
+        return value
+      }
+    })
+  }
+  return ServiceClient
 }
 
 /** Calls straight on the channel, without grpc-js's client. */

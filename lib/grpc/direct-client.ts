@@ -1,14 +1,17 @@
+import { preambleBytes } from '../broker/preamble.js'
 import type { CallRoute } from '../broker/route.js'
 import { PluginError } from '../errors.js'
 import { CallStream, type CallStreamEvents } from './call-stream.js'
 import { type BlockError, decodeHeader, decodeStatus, leadingFlag, statusFlag } from './direct-blocks.js'
 import { type DirectLink, headOfRequest } from './direct-link.js'
-import { DirectUnary } from './direct-unary.js'
+import { DirectUnary, type PlainUnaryOwner, type PlainUnaryRequest } from './direct-unary.js'
+import type { StatusObject } from '@grpc/grpc-js'
 import { Metadata, Status } from './grpc-js.js'
 import { requestProblem } from './header-list.js'
 import { blockFlag } from './message-frames.js'
 import { statusOf, unavailable } from './status-map.js'
 import type {
+  AuthContext,
   WireCall,
   WireCallEvents,
   WireConnection,
@@ -40,78 +43,108 @@ export function openDirectConnection(
   options: DirectConnectionOptions,
   events: WireConnectionEvents
 ): WireConnection {
-  const { target, connectTimeoutMs } = options
-  let timer: NodeJS.Timeout | undefined
-  let lost = false
-  const link: DirectLink = {
-    route,
-    maxReceiveBytes: options.maxReceiveBytes,
-    starts: new Map(),
-    confirmed: false,
-    unconfirmed: 0,
-    confirm() {
-      link.confirmed = true
-      clearTimeout(timer)
-      events.onReady()
-    },
-    lose(cause) {
-      if (lost) return
-      lost = true
-      clearTimeout(timer)
-      events.onLost(cause)
+  return new DirectConnection(route, options, events)
+}
+
+class DirectConnection implements WireConnection, DirectLink {
+  readonly route: CallRoute
+  readonly #options: DirectConnectionOptions
+  readonly #events: WireConnectionEvents
+  confirmed = false
+  unconfirmed = 0
+  #timer: NodeJS.Timeout | undefined
+  #lost = false
+
+  constructor(route: CallRoute, options: DirectConnectionOptions, events: WireConnectionEvents) {
+    this.route = route
+    this.#options = options
+    this.#events = events
+  }
+
+  get maxReceiveBytes(): number {
+    return this.#options.maxReceiveBytes
+  }
+
+  open(request: WireRequest, callEvents: WireCallEvents): WireCall | StatusObject | undefined {
+    if (this.#lost || this.route.over) {
+      this.lose(undefined)
+      return undefined
+    }
+    const problem = requestProblem(request)
+    if (problem !== undefined) return problem
+    if (!this.confirmed) this.#expectAnswer()
+    const call = new DirectCall(this, request, callEvents)
+    try {
+      call.open()
+    } catch (error) {
+      return unavailable(error as Error)
+    }
+    return call
+  }
+
+  unary(owner: PlainUnaryOwner, request: PlainUnaryRequest): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      new DirectUnary(this, owner, request, resolve, reject).start()
+    })
+  }
+
+  get mayOpen(): boolean {
+    return this.confirmed || this.unconfirmed < mostUnconfirmed
+  }
+
+  probe(): void {
+    if (this.confirmed || this.unconfirmed > 0 || this.#lost) return
+    this.#expectAnswer()
+    try {
+      probe(this)
+    } catch (error) {
+      this.lose(error as Error)
     }
   }
 
   /** Once something was sent, silence has a limit. */
-  const expectAnswer = (): void => {
-    if (timer !== undefined || connectTimeoutMs === Infinity) return
-    timer = setTimeout(() => {
-      link.lose(
+  #expectAnswer(): void {
+    const { target, connectTimeoutMs } = this.#options
+    if (this.#timer !== undefined || connectTimeoutMs === Infinity) return
+    this.#timer = setTimeout(() => {
+      this.lose(
         new PluginError('ERR_SESSION_PROTOCOL', `no answer from ${target} within ${connectTimeoutMs} ms`, {
           hint: 'Check that the other process is not blocked.'
         })
       )
     }, connectTimeoutMs)
     // Open calls hold the process, not this.
-    timer.unref()
+    this.#timer.unref()
   }
 
-  return {
-    open(request, callEvents) {
-      if (lost || route.over) {
-        link.lose(undefined)
-        return undefined
-      }
-      const problem = requestProblem(request)
-      if (problem !== undefined) return problem
-      if (!link.confirmed) expectAnswer()
-      const call = new DirectCall(link, request, callEvents)
-      try {
-        call.open()
-      } catch (error) {
-        return unavailable(error as Error)
-      }
-      return call
-    },
-    get mayOpen() {
-      return link.confirmed || link.unconfirmed < mostUnconfirmed
-    },
-    probe() {
-      if (link.confirmed || link.unconfirmed > 0 || lost) return
-      expectAnswer()
-      try {
-        probe(link)
-      } catch (error) {
-        link.lose(error as Error)
-      }
-    },
-    unary: (owner, request) =>
-      new Promise((resolve, reject) => {
-        new DirectUnary(link, owner, request, resolve, reject).start()
-      }),
-    authContext: () => ({}),
-    close: () => link.lose(undefined),
-    abort: (reason) => link.lose(reason)
+  #expectNothing(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  confirm(): void {
+    this.confirmed = true
+    this.#expectNothing()
+    this.#events.onReady(this)
+  }
+
+  lose(cause: Error | undefined): void {
+    if (this.#lost) return
+    this.#lost = true
+    this.#expectNothing()
+    this.#events.onLost(this, cause)
+  }
+
+  authContext(): AuthContext {
+    return {}
+  }
+
+  close(): void {
+    this.lose(undefined)
+  }
+
+  abort(reason: Error): void {
+    this.lose(reason)
   }
 }
 
@@ -143,7 +176,9 @@ function probe(link: DirectLink): void {
     onSent: () => {}
   }
   const stream = link.route.open((port) => new CallStream(port, events, 0))
-  stream.send([link.route.preamble], link.route.preamble.length, true)
+  const preamble = Buffer.allocUnsafe(preambleBytes)
+  link.route.writePreamble(preamble)
+  stream.send([preamble], preambleBytes, true)
 }
 
 /**

@@ -1,16 +1,13 @@
+import { preambleBytes } from '../broker/preamble.js'
 import type { CallRoute } from '../broker/route.js'
 import { type StartFields, encodeStart } from './direct-blocks.js'
 import type { Metadata } from './grpc-js.js'
 import type { WireRequest } from './wire-connection.js'
 
-/** Start blocks of methods called without metadata and time-out are kept: so many of them. */
-const mostKnownStarts = 256
-
 /** What the calls to one broker ID share. */
 export interface DirectLink {
   readonly route: CallRoute
   readonly maxReceiveBytes: number
-  readonly starts: Map<string, Buffer>
   /** Whether the peer has accepted a call. */
   confirmed: boolean
   /** Calls opened while that is not known. */
@@ -20,31 +17,49 @@ export interface DirectLink {
   lose(cause: Error | undefined): void
 }
 
-/** Preamble and start block of a call that has neither metadata nor an encoding. */
+/**
+ * Preamble and start block of a call that has neither metadata nor an encoding: to be sent or copied at once, the next call
+ * may write over them.
+ */
 export function headOf(link: DirectLink, path: string, timeoutMs: number): Buffer {
-  const known = timeoutMs === Infinity ? link.starts.get(path) : undefined
-  if (known !== undefined) return known
-  const head = encodeHead(link, {
-    method: path,
-    timeoutMs,
-    metadata: undefined,
-    encoding: '',
-    authority: ''
-  })
-  if (timeoutMs === Infinity && link.starts.size < mostKnownStarts) link.starts.set(path, head)
+  const head = timeoutMs === Infinity ? knownHead(path) : plainHead(path, timeoutMs)
+  link.route.writePreamble(head)
   return head
-}
-
-function encodeHead(link: DirectLink, fields: StartFields): Buffer {
-  return Buffer.concat([link.route.preamble, encodeStart(fields)])
 }
 
 /** Preamble and start block of any call. */
 export function headOfRequest(link: DirectLink, request: WireRequest): Buffer {
   const { path, timeoutMs, metadata, encoding, host } = request
-  if (encoding === 'identity' && host === undefined && isEmpty(metadata)) return headOf(link, path, timeoutMs)
-  return encodeHead(link, { method: path, timeoutMs, metadata, encoding, authority: host ?? '' })
+  const plain = encoding === 'identity' && host === undefined && isEmpty(metadata)
+  const head = plain
+    ? plainHead(path, timeoutMs)
+    : encodeHead({ method: path, timeoutMs, metadata, encoding, authority: host ?? '' })
+  link.route.writePreamble(head)
+  return head
 }
+
+/** Heads of calls without time-out, for all broker IDs: so many of them are kept. */
+const mostKnownHeads = 256
+const knownHeads = new Map<string, Buffer>()
+
+function knownHead(path: string): Buffer {
+  const known = knownHeads.get(path)
+  if (known !== undefined) return known
+  const head = plainHead(path, Infinity)
+  if (knownHeads.size < mostKnownHeads) knownHeads.set(path, head)
+  return head
+}
+
+function plainHead(method: string, timeoutMs: number): Buffer {
+  return encodeHead({ method, timeoutMs, metadata: undefined, encoding: '', authority: '' })
+}
+
+/** A start block, and room for the preamble in front of it. */
+function encodeHead(fields: StartFields): Buffer {
+  return Buffer.concat([roomForPreamble, encodeStart(fields)])
+}
+
+const roomForPreamble = Buffer.alloc(preambleBytes)
 
 function isEmpty(metadata: Metadata): boolean {
   for (const _ in metadata.getMap()) return false

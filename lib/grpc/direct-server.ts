@@ -71,51 +71,76 @@ export interface DirectServer {
 }
 
 export function createDirectServer(options: DirectServerOptions): DirectServer {
-  const calls = new Set<DirectServerCall>()
-  const core: Core = { ...options, calls, closed: false, starts: undefined, lingering: undefined }
-  return {
-    take(port) {
-      const call = new DirectServerCall(core, port)
-      calls.add(call)
-      return call.stream
-    },
-    get size() {
-      return calls.size
-    },
-    close() {
-      core.closed = true
-    },
-    end() {
-      core.closed = true
-      for (const call of calls) call.expel()
-    }
+  return new CallServer(options)
+}
+
+class CallServer implements DirectServer, Core {
+  readonly #options: DirectServerOptions
+  readonly calls = new Set<DirectServerCall>()
+  closed = false
+  lingering: Expiry<DirectServerCall> | undefined
+
+  constructor(options: DirectServerOptions) {
+    this.#options = options
+  }
+
+  get maxReceiveBytes(): number {
+    return this.#options.maxReceiveBytes
+  }
+
+  get maxSendBytes(): number {
+    return this.#options.maxSendBytes
+  }
+
+  find(path: string): Served | undefined {
+    return this.#options.find(path)
+  }
+
+  began(): void {
+    this.#options.began()
+  }
+
+  ended(): void {
+    this.#options.ended()
+  }
+
+  take(port: SubstreamPort): CallStream {
+    const call = new DirectServerCall(this, port)
+    this.calls.add(call)
+    return call.stream
+  }
+
+  get size(): number {
+    return this.calls.size
+  }
+
+  close(): void {
+    this.closed = true
+  }
+
+  end(): void {
+    this.closed = true
+    for (const call of this.calls) call.expel()
   }
 }
 
 interface Core extends DirectServerOptions {
   readonly calls: Set<DirectServerCall>
-  closed: boolean
-  /** Start blocks without metadata and time-out, which come again and again: by their bytes as text. */
-  starts: Map<string, StartFields> | undefined
+  readonly closed: boolean
   /** Calls that were answered before their request had ended. */
   lingering: Expiry<DirectServerCall> | undefined
 }
 
-/** So many start blocks are kept, of so many bytes each. */
+/**
+ * Start blocks without metadata and time-out of methods that are served, which come again and again: by their bytes as
+ * text. So many are kept, of so many bytes each; all others cost the decoding of a small message.
+ */
+const knownStarts = new Map<string, StartFields>()
 const mostKnownStarts = 256
 const longestKnownStart = 256
 
-function readStart(core: Core, payload: Buffer): StartFields {
-  if (payload.length > longestKnownStart) return decodeStart(payload)
-  const text = payload.toString('latin1')
-  core.starts ??= new Map()
-  const { starts } = core
-  const known = starts.get(text)
-  if (known !== undefined) return known
-  const start = decodeStart(payload)
-  const plain = start.timeoutMs === Infinity && start.metadata === undefined
-  if (plain && starts.size < mostKnownStarts) starts.set(text, start)
-  return start
+function isPlain({ timeoutMs, metadata }: StartFields): boolean {
+  return timeoutMs === Infinity && metadata === undefined
 }
 
 /**
@@ -190,9 +215,11 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   }
 
   #begin(payload: Buffer): void {
-    let start: StartFields
+    const text = payload.length > longestKnownStart ? undefined : payload.toString('latin1')
+    let start = text === undefined ? undefined : knownStarts.get(text)
+    const known = start !== undefined
     try {
-      start = readStart(this.#core, payload)
+      start ??= decodeStart(payload)
     } catch (error) {
       return this.#refuse(Status.INTERNAL, (error as Error).message)
     }
@@ -205,6 +232,8 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
       const details = `The server does not implement the method ${method}`
       return this.sendStatus({ code: Status.UNIMPLEMENTED, details, metadata: null })
     }
+    if (!known && text !== undefined && knownStarts.size < mostKnownStarts && isPlain(start))
+      knownStarts.set(text, start)
     if (!served.background) {
       this.#counted = true
       this.#core.began()

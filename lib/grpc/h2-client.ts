@@ -89,7 +89,7 @@ export function openH2Connection(
     lose() {
       if (lost) return
       lost = true
-      events.onLost(stream.errored ?? cause)
+      events.onLost(connection, stream.errored ?? cause)
     }
   }
 
@@ -98,6 +98,14 @@ export function openH2Connection(
     // The stream first: destroying the session would end it in order.
     stream.destroy(reason)
     session.destroy()
+  }
+
+  const connection: WireConnection = {
+    open: (request, callEvents) => openCall(link, request, callEvents),
+    authContext: () => authContext(stream),
+    mayOpen: true,
+    close: () => session.close(),
+    abort
   }
 
   if (Number.isFinite(connectTimeoutMs)) {
@@ -119,7 +127,7 @@ export function openH2Connection(
   session.once('remoteSettings', () => {
     clearTimeout(timer)
     session.setLocalWindowSize(windowBytes)
-    events.onReady()
+    events.onReady(connection)
   })
   session.on('goaway', (code: number) => {
     link.goawayCode = code
@@ -128,7 +136,7 @@ export function openH2Connection(
       `${target} takes no more calls (GOAWAY with code ${code})`
     )
     const failing = code !== resetCodes.noError
-    events.onDraining(reason, failing)
+    events.onDraining(connection, reason, failing)
     if (!failing) return
     cause ??= reason
     // Node ends the session and its streams now, but says so only when the peer has ended the byte stream, too.
@@ -163,13 +171,7 @@ export function openH2Connection(
     lingering.unref()
   })
 
-  return {
-    open: (request, callEvents) => openCall(link, request, callEvents),
-    authContext: () => authContext(stream),
-    mayOpen: true,
-    close: () => session.close(),
-    abort
-  }
+  return connection
 }
 
 function isTls(stream: Duplex): stream is TLSSocket {

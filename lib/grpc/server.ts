@@ -13,7 +13,12 @@ import { silentLogger, type Logger } from '../log.js'
 import type { Receiver, SubstreamPort } from '../mux/port.js'
 import { checkDuration, settlesWithin } from '../signal.js'
 import { attachGrpcJs, handlerFor } from './direct-intercepting.js'
-import { type Served, createDirectServer } from './direct-server.js'
+import {
+  type DirectServer,
+  type DirectServerOptions,
+  type Served,
+  createDirectServer
+} from './direct-server.js'
 import { loadGrpcJs } from './grpc-js.js'
 import type { ServiceBinding } from './handler.js'
 
@@ -74,141 +79,191 @@ export function createGrpcServer(
   bindings: readonly ServiceBinding[],
   options: GrpcServerOptions = {}
 ): GrpcServer {
-  const {
-    maxReceiveBytes = 64 * 1024 * 1024,
-    maxSendBytes = Infinity,
-    windowBytes = http2WindowBytes,
-    interceptors = [],
-    logger = silentLogger,
-    onBusy
-  } = options
-  const limits = {
-    'grpc.max_receive_message_length': messageLimit('maxReceiveBytes', maxReceiveBytes),
-    'grpc.max_send_message_length': messageLimit('maxSendBytes', maxSendBytes)
-  }
-  checkWindow(windowBytes)
-  checkConflicts(bindings)
+  checkWindow(options.windowBytes ?? http2WindowBytes)
+  checkMessageLimit('maxReceiveBytes', options.maxReceiveBytes ?? defaultReceiveBytes)
+  checkMessageLimit('maxSendBytes', options.maxSendBytes ?? Infinity)
+  if (bindings.length > 1) checkConflicts(bindings)
+  return new StreamServer(bindings, options)
+}
 
+/** gRPC's own 4 MiB is what plugins hit first. */
+const defaultReceiveBytes = 64 * 1024 * 1024
+
+/** There is one for each accepted broker ID, so what few of them need is made when it is needed. */
+class StreamServer implements GrpcServer, DirectServerOptions {
+  readonly #bindings: readonly ServiceBinding[]
+  readonly #options: GrpcServerOptions
+  readonly #logger: Logger
   /** Calls that are work, on every wire. */
-  let active = 0
-  let onIdle: (() => void) | undefined
-  const begin = (): void => {
-    active++
-    if (active === 1) onBusy?.(true)
-  }
-  const end = (): void => {
-    active--
-    if (active > 0) return
-    onBusy?.(false)
-    onIdle?.()
-  }
-  const track = (call: TrackedCall): void => {
-    // grpc-js may hand over a call that its deadline has ended, and says nothing of it afterwards.
-    if (Number(call.getDeadline()) <= Date.now()) return
-    begin()
-    call.once('cancelled', end)
+  #active = 0
+  #onIdle: (() => void) | undefined
+  /** grpc-js's server, once somebody needs it. */
+  #grpcJs: GrpcJsServer | undefined
+  /** Serves the calls of wire `direct`, once one has come. */
+  #direct: DirectServer | undefined
+  #connections: Map<Duplex, Promise<void>> | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(bindings: readonly ServiceBinding[], options: GrpcServerOptions) {
+    this.#bindings = bindings
+    this.#options = options
+    this.#logger = options.logger ?? silentLogger
+    // What is wrong with definitions is to be told now, and where there are some grpc-js is loaded.
+    if (bindings.some(isForeign)) this.#makeGrpcJs()
   }
 
-  /** grpc-js's server, once somebody needs it. */
-  let made: { readonly server: Server; readonly injector: Injector } | undefined
-  const grpcJs = (): NonNullable<typeof made> => {
-    if (made !== undefined) return made
+  serve(connection: Duplex): void {
+    if (connection.destroyed) return
+    if (this.#closed !== undefined) {
+      connection.destroy()
+      return
+    }
+    this.#connections ??= new Map()
+    const connections = this.#connections
+    const ended = new Promise<void>((resolve) => {
+      connection.once('close', () => {
+        connections.delete(connection)
+        resolve()
+      })
+    })
+    connections.set(connection, ended)
+    connection.on('error', (err) => this.#logger.debug({ err }, 'a connection failed'))
+    this.#makeGrpcJs().injector.injectConnection(connection)
+  }
+
+  serveCall(port: SubstreamPort): Receiver {
+    if (this.#direct === undefined) {
+      this.#direct = createDirectServer(this)
+      if (this.#closed !== undefined) this.#direct.close()
+    }
+    return this.#direct.take(port)
+  }
+
+  get activeCalls(): number {
+    return this.#active
+  }
+
+  close({ graceMs = 5000 }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#closed ??= this.#shutDown(checkDuration('graceMs', graceMs))
+    return this.#closed
+  }
+
+  abort(): Promise<void> {
+    this.#closed ??= this.#shutDown(Infinity)
+    for (const connection of this.#connections?.keys() ?? []) connection.destroy()
+    this.#direct?.end()
+    return this.#closed
+  }
+
+  async #shutDown(graceMs: number): Promise<void> {
+    this.#grpcJs?.injector.destroy()
+    this.#direct?.close()
+    const calls = this.#direct?.size ?? 0
+    if (calls === 0 && this.#connections === undefined) return
+    const connections = (this.#connections ??= new Map())
+    for (const connection of connections.keys()) destroyAfterEnd(connection)
+    const drained = Promise.all([...connections.values(), calls === 0 ? undefined : this.#idle()])
+    if (!(await settlesWithin(drained, graceMs))) {
+      this.#logger.debug({ ms: graceMs }, `ending ${this.#active} calls that are still in flight`)
+      for (const connection of connections.keys()) connection.destroy()
+      this.#direct?.end()
+      await Promise.all(connections.values())
+    }
+    this.#direct?.end()
+    // A connection is gone some ticks before the handlers of its calls are told.
+    if (this.#active > 0) await settlesWithin(this.#idle(), lingerMs)
+  }
+
+  /** Resolves once no call is at work. */
+  #idle(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#active === 0) resolve()
+      else this.#onIdle = resolve
+    })
+  }
+
+  // For calls of wire `direct`
+
+  get maxReceiveBytes(): number {
+    return this.#options.maxReceiveBytes ?? defaultReceiveBytes
+  }
+
+  get maxSendBytes(): number {
+    return this.#options.maxSendBytes ?? Infinity
+  }
+
+  began(): void {
+    this.#active++
+    if (this.#active === 1) this.#options.onBusy?.(true)
+  }
+
+  ended(): void {
+    this.#active--
+    if (this.#active > 0) return
+    this.#options.onBusy?.(false)
+    this.#onIdle?.()
+  }
+
+  find(path: string): Served | undefined {
+    let foreign = false
+    for (const { methods, background = false } of this.#bindings) {
+      const plain = methods?.get(path)
+      if (plain !== undefined)
+        return this.#interceptors.length === 0 ? { plain, background } : this.#serveByGrpcJs(path)
+      foreign ||= methods === undefined
+    }
+    return foreign ? this.#serveByGrpcJs(path) : undefined
+  }
+
+  // grpc-js
+
+  get #interceptors(): readonly ServerInterceptor[] {
+    return this.#options.interceptors ?? []
+  }
+
+  #makeGrpcJs(): GrpcJsServer {
+    if (this.#grpcJs !== undefined) return this.#grpcJs
     const { Server: GrpcServerClass } = loadGrpcJs()
     const server = new GrpcServerClass({
-      ...limits,
+      'grpc.max_receive_message_length': grpcJsLimit(this.maxReceiveBytes),
+      'grpc.max_send_message_length': grpcJsLimit(this.maxSendBytes),
       // Fewer objects for each connection and call; forceShutdown(), which would need it, is not used.
       'grpc.enable_channelz': 0,
-      interceptors: [...interceptors]
+      interceptors: [...this.#interceptors]
     } satisfies ServerOptions)
-    for (const binding of bindings) server.addService(binding.definition, tracked(binding, track))
-    made = { server, injector: createInjector(server, windowBytes) }
-    return made
+    for (const binding of this.#bindings)
+      server.addService(
+        binding.definition,
+        tracked(binding, (call) => this.#track(call))
+      )
+    this.#grpcJs = { server, injector: createInjector(server, this.#options.windowBytes ?? http2WindowBytes) }
+    return this.#grpcJs
   }
-  // What is wrong with definitions is to be told now, and where there are some grpc-js is loaded.
-  if (bindings.some(({ methods }) => methods === undefined)) grpcJs()
 
-  const serveByGrpcJs = (path: string): Served | undefined => {
-    const { server } = grpcJs()
+  #serveByGrpcJs(path: string): Served | undefined {
+    const { server } = this.#makeGrpcJs()
     const handler = handlerFor(server, path)
     if (handler === undefined) return undefined
     // Those that are work are tracked where grpc-js runs them.
-    return { background: true, attach: (call) => attachGrpcJs(server, handler, interceptors, call) }
-  }
-  const find = (path: string): Served | undefined => {
-    let foreign = false
-    for (const { methods, background = false } of bindings) {
-      const plain = methods?.get(path)
-      if (plain !== undefined) return interceptors.length === 0 ? { plain, background } : serveByGrpcJs(path)
-      foreign ||= methods === undefined
-    }
-    return foreign ? serveByGrpcJs(path) : undefined
-  }
-  const direct = createDirectServer({
-    maxReceiveBytes,
-    maxSendBytes,
-    find,
-    began: begin,
-    ended: end
-  })
-  const connections = new Map<Duplex, Promise<void>>()
-  let closed: Promise<void> | undefined
-
-  /** Resolves once no call is at work. */
-  const idle = (): Promise<void> =>
-    new Promise((resolve) => {
-      if (active === 0) resolve()
-      else onIdle = resolve
-    })
-
-  const shutDown = async (graceMs: number): Promise<void> => {
-    made?.injector.destroy()
-    direct.close()
-    if (connections.size === 0 && direct.size === 0) return direct.end()
-    for (const connection of connections.keys()) destroyAfterEnd(connection)
-    const drained = Promise.all([...connections.values(), direct.size === 0 ? undefined : idle()])
-    if (!(await settlesWithin(drained, graceMs))) {
-      logger.debug({ ms: graceMs }, `ending ${active} calls that are still in flight`)
-      for (const connection of connections.keys()) connection.destroy()
-      direct.end()
-      await Promise.all(connections.values())
-    }
-    direct.end()
-    // A connection is gone some ticks before the handlers of its calls are told.
-    if (active > 0) await settlesWithin(idle(), lingerMs)
+    return { background: true, attach: (call) => attachGrpcJs(server, handler, this.#interceptors, call) }
   }
 
-  return {
-    serve(connection) {
-      if (connection.destroyed) return
-      if (closed !== undefined) {
-        connection.destroy()
-        return
-      }
-      const ended = new Promise<void>((resolve) => {
-        connection.once('close', () => {
-          connections.delete(connection)
-          resolve()
-        })
-      })
-      connections.set(connection, ended)
-      connection.on('error', (err) => logger.debug({ err }, 'a connection failed'))
-      grpcJs().injector.injectConnection(connection)
-    },
-    serveCall: (port) => direct.take(port),
-    get activeCalls() {
-      return active
-    },
-    close({ graceMs = 5000 } = {}) {
-      closed ??= shutDown(checkDuration('graceMs', graceMs))
-      return closed
-    },
-    abort() {
-      closed ??= shutDown(Infinity)
-      for (const connection of connections.keys()) connection.destroy()
-      direct.end()
-      return closed
-    }
+  #track(call: TrackedCall): void {
+    // grpc-js may hand over a call that its deadline has ended, and says nothing of it afterwards.
+    if (Number(call.getDeadline()) <= Date.now()) return
+    this.began()
+    call.once('cancelled', () => this.ended())
   }
+}
+
+interface GrpcJsServer {
+  readonly server: Server
+  readonly injector: Injector
+}
+
+/** Whether a binding is grpc-js's own definition and handlers. */
+function isForeign({ methods }: ServiceBinding): boolean {
+  return methods === undefined
 }
 
 type Injector = ReturnType<Server['createConnectionInjector']>
@@ -298,11 +353,14 @@ function checkWindow(bytes: number): void {
   })
 }
 
-/** A limit in the form of grpc-js, for which -1 is none. */
-function messageLimit(name: string, bytes: number): number {
-  if (bytes === Infinity) return -1
-  if (Number.isInteger(bytes) && bytes > 0) return bytes
+function checkMessageLimit(name: string, bytes: number): void {
+  if (bytes === Infinity || (Number.isInteger(bytes) && bytes > 0)) return
   throw new PluginError('ERR_CONFIG_INVALID', `${name} is ${String(bytes)}, not a size`, {
     hint: `Give ${name} as a whole number of bytes from 1, or Infinity for no limit.`
   })
+}
+
+/** A limit in the form of grpc-js, for which -1 is none. */
+function grpcJsLimit(bytes: number): number {
+  return bytes === Infinity ? -1 : bytes
 }

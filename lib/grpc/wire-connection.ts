@@ -101,11 +101,12 @@ export interface WireConnection {
   abort(reason: Error): void
 }
 
+/** What a connection tells its channel, which it names itself to: a channel may have replaced it. */
 export interface WireConnectionEvents {
   /** The peer has spoken: calls reach it. */
-  onReady(): void
+  onReady(connection: WireConnection): void
   /** The peer takes no new calls; open ones go on, unless it is `failing`: then the connection is lost in a moment. */
-  onDraining(reason: Error, failing: boolean): void
+  onDraining(connection: WireConnection, reason: Error, failing: boolean): void
   /** The connection is gone, `cause` where one is known. Told once, and last. */
-  onLost(cause: Error | undefined): void
+  onLost(connection: WireConnection, cause: Error | undefined): void
 }

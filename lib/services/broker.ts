@@ -1,12 +1,11 @@
 import type { CallCredentials, ChannelInterface } from '@grpc/grpc-js'
 import { GRPCBroker, GRPCStdio } from '#proto/goplugin/goplugin.js'
-import type { Acceptance, CallRoute } from '../broker/route.js'
+import type { Acceptance } from '../broker/route.js'
 import type { Transport } from '../broker/transport.js'
 import { brokerClosed, checkId } from '../broker/errors.js'
 import { type ErrorCode, PluginError, isPluginError } from '../errors.js'
 import {
   type ChannelOptions,
-  type Connect,
   type StreamChannel,
   createChannel,
   createDirectChannel
@@ -172,6 +171,10 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     return !closed && !transport.over && !isPluginError(reason, 'ERR_STREAM_CLOSED')
   }
 
+  const onClosed = (channel: StreamChannel): void => {
+    channels.delete(channel)
+  }
+
   function accept(id: number, services: readonly ServiceBinding[]): Served {
     if (closed) throw brokerClosed(id)
     const server: GrpcServer = createGrpcServer(services, {
@@ -187,17 +190,12 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       (port) => server.serveCall(port)
     )
     servers.add(server)
-    const served: Served = {
-      id,
-      ready: acceptance.ready,
-      async close({ graceMs = 5000 } = {}) {
-        checkDuration('graceMs', graceMs)
-        acceptance.close()
-        await whileBusy(server.close({ graceMs }).finally(() => servers.delete(server)))
-      },
-      [Symbol.asyncDispose]: () => served.close()
-    }
-    return served
+    return new ServedServices(acceptance, server, endServer)
+  }
+
+  /** Once a server that was closed by itself is over. */
+  function endServer(server: GrpcServer, graceMs: number): Promise<void> {
+    return whileBusy(server.close({ graceMs }).finally(() => servers.delete(server)))
   }
 
   function nextId(): number {
@@ -222,34 +220,21 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
         backgroundPaths,
         explainLoss: (cause) => explainLoss(id, cause),
         mayRedial,
+        onClosed,
         logger
-      }
-      const connect: Connect = (signal) => {
-        setup.mayDial?.()
-        return route.dial(id, signal)
-      }
-      const openCalls = (): CallRoute => {
-        setup.mayDial?.()
-        return route.calls!(id)
       }
       const channel =
         setup.wire === 'direct' && route.calls !== undefined
-          ? createDirectChannel(openCalls, channelOptions)
-          : createChannel(connect, channelOptions)
+          ? createDirectChannel(() => {
+              setup.mayDial?.()
+              return route.calls!(id)
+            }, channelOptions)
+          : createChannel((signal) => {
+              setup.mayDial?.()
+              return route.dial(id, signal)
+            }, channelOptions)
       channels.add(channel)
-      void channel.closed.then(() => channels.delete(channel))
-      const connection: Connection = {
-        id,
-        channel,
-        dispense: (service) => createClient(service, channel),
-        close() {
-          channel.close(() => connectionClosed(peerName, id))
-          return whileBusy(channel.closed)
-        },
-        abort: (reason) => channel.abort(reason),
-        [Symbol.asyncDispose]: () => connection.close()
-      }
-      return connection
+      return new DialledConnection(id, channel, peerName, whileBusy)
     },
 
     async drain(reason, except) {
@@ -276,6 +261,78 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
       for (const channel of channels) channel.abort(reason)
       for (const server of servers) void server.abort()
     }
+  }
+}
+
+// There is one of these for each broker ID that is served or dialled.
+
+class ServedServices implements Served {
+  readonly #acceptance: Acceptance
+  readonly #server: GrpcServer
+  readonly #end: (server: GrpcServer, graceMs: number) => Promise<void>
+
+  constructor(
+    acceptance: Acceptance,
+    server: GrpcServer,
+    end: (server: GrpcServer, graceMs: number) => Promise<void>
+  ) {
+    this.#acceptance = acceptance
+    this.#server = server
+    this.#end = end
+  }
+
+  get id(): number {
+    return this.#acceptance.id
+  }
+
+  get ready(): Promise<void> {
+    return this.#acceptance.ready
+  }
+
+  async close({ graceMs = 5000 }: { readonly graceMs?: number } = {}): Promise<void> {
+    checkDuration('graceMs', graceMs)
+    this.#acceptance.close()
+    await this.#end(this.#server, graceMs)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+class DialledConnection implements Connection {
+  readonly id: number
+  readonly channel: StreamChannel
+  readonly #peerName: string
+  readonly #whileBusy: (promise: Promise<void>) => Promise<void>
+
+  constructor(
+    id: number,
+    channel: StreamChannel,
+    peerName: string,
+    whileBusy: (promise: Promise<void>) => Promise<void>
+  ) {
+    this.id = id
+    this.channel = channel
+    this.#peerName = peerName
+    this.#whileBusy = whileBusy
+  }
+
+  dispense<S extends ServiceDescriptor>(service: S): Client<S> {
+    return createClient(service, this.channel)
+  }
+
+  close(): Promise<void> {
+    this.channel.close(() => connectionClosed(this.#peerName, this.id))
+    return this.#whileBusy(this.channel.closed)
+  }
+
+  abort(reason: Error): void {
+    this.channel.abort(reason)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 }
 

@@ -9,7 +9,6 @@ import type {
   WireCall,
   WireCallEvents,
   WireConnection,
-  WireConnectionEvents,
   WireRequest
 } from '../../lib/grpc/wire-connection.js'
 import { unary, upload } from '../helpers/interop-calls.js'
@@ -33,12 +32,11 @@ interface FakeCall {
 function fakeWire(t: Test, options: ChannelOptions = {}, refusal?: StatusObject) {
   const calls: FakeCall[] = []
   const log: string[] = []
-  let events: WireConnectionEvents | undefined
+  let events: { onReady(): void; onLost(cause?: Error): void } | undefined
   let opens = 0
   const channel = createWireChannel((told): WireConnection => {
     opens++
-    events = told
-    return {
+    const connection: WireConnection = {
       open(request, callEvents) {
         if (refusal !== undefined) return refusal
         const own: string[] = []
@@ -61,10 +59,15 @@ function fakeWire(t: Test, options: ChannelOptions = {}, refusal?: StatusObject)
       authContext: () => ({}),
       close: () => {
         log.push('close')
-        setImmediate(() => told.onLost(undefined))
+        setImmediate(() => told.onLost(connection, undefined))
       },
       abort: (reason) => log.push(`abort ${reason.message}`)
     }
+    events = {
+      onReady: () => told.onReady(connection),
+      onLost: (cause) => told.onLost(connection, cause)
+    }
+    return connection
   }, options)
   t.teardown(() => channel.abort(new Error('test is over')))
   return { channel, calls, log, wire: () => events!, opens: () => opens }
@@ -250,7 +253,7 @@ t.test('what a listener is told', async (t) => {
     events.onMessage(0, hello)
     events.onStatus(okStatus)
     events.onEnd(false)
-    wire().onLost(undefined)
+    wire().onLost()
     await turn()
     await turn()
     t.strictSame(record.seen, [])
@@ -522,7 +525,7 @@ t.test('connectivity', async (t) => {
     wire().onReady()
     await ready
     const lost = next(connectivityState.READY)
-    wire().onLost(undefined)
+    wire().onLost()
     await lost
     t.strictSame(states, [1, 2, 3])
     await t.rejects(next(connectivityState.TRANSIENT_FAILURE), /lost for good/)
@@ -575,7 +578,7 @@ t.test('connectivity', async (t) => {
     })
     await turn()
     await turn()
-    wire().onLost(undefined)
+    wire().onLost()
     t.ok((await failed) instanceof Error)
   })
 })
@@ -661,7 +664,7 @@ t.test('abort', async (t) => {
     const { channel, wire } = fakeWire(t, { explainLoss: () => new Promise(() => {}) })
     const { outcome } = unary(clientOf(channel), method, hello)
     await turn()
-    wire().onLost(undefined)
+    wire().onLost()
     await turn()
     channel.abort(reason)
     t.equal((await outcome).error?.details, 'plugin is gone')

@@ -33,6 +33,15 @@ async function suite(
     t.same([...response.payload], [0, 255])
   })
 
+  await t.test('a method taken off the client works, and is the same each time', async (t) => {
+    const { client } = await serve(t, [echoWith({})])
+    const { echo } = client
+    t.equal((await echo({ text: 'off' })).text, 'off')
+    t.equal(echo, client.echo)
+    t.ok('repeat' in client)
+    t.notOk('toJSON' in client, 'and nothing but methods')
+  })
+
   await t.test('a field left out arrives with its default', async (t) => {
     const { client } = await serve(t, [echoWith({})])
     const response = await client.echo({})
