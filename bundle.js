@@ -21,6 +21,8 @@ await build({
   target: 'node20.19',
   // Dependencies stay what npm installed: theirs to mend, and grpc-js's Metadata has to be the same for everybody.
   packages: 'external',
+  // The generated code of this package itself needs no way round.
+  alias: { 'muxplug/protobuf': 'protobufjs/minimal.js' },
   sourcemap: true,
   logLevel: 'warning'
 })

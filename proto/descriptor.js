@@ -68,12 +68,12 @@ function placeIn(oneofs, { partOf }) {
 }
 
 function fieldOf(field) {
-  checkOptions(field)
   const entry = { type: 'TYPE_MESSAGE', typeName: `${field.parent.fullName}.${mapEntryName(field)}` }
   return {
     name: field.name,
     number: field.id,
     label: field.repeated || field.map ? 'LABEL_REPEATED' : 'LABEL_OPTIONAL',
+    ...optionsOf(field),
     ...(field.map ? entry : typeOf(field.type, field.resolvedType))
   }
 }
@@ -121,8 +121,13 @@ function serviceOf(service) {
   }
 }
 
-/** Options such as `packed` and `json_name` change what is on the wire: none is left out in silence. */
-function checkOptions(field) {
-  const names = Object.keys(field.options ?? {}).filter((name) => name !== 'proto3_optional')
-  if (names.length > 0) throw new Error(`${field.fullName}: nothing is chosen yet for the option ${names.join(', ')}`)
+/** An option may change what is on the wire, so none is left out in silence. */
+function optionsOf(field) {
+  const { proto3_optional: _, json_name: jsonName, ...options } = field.options ?? {}
+  const unknown = Object.keys(options).filter((name) => name !== 'deprecated' && name !== 'packed')
+  if (unknown.length > 0) throw new Error(`${field.fullName}: the option ${unknown.join(', ')} is not supported`)
+  return {
+    ...(jsonName === undefined ? {} : { jsonName }),
+    ...(Object.keys(options).length === 0 ? {} : { options })
+  }
 }

@@ -1,36 +1,43 @@
-/*
- * Writes a .js and a .d.ts beside every .proto file here.
- *
- *   node proto/generate.js           writes them
- *   node proto/generate.js --check   writes nothing; exits 1 and names the files that are not up to date
+/**
+ * The code for a .proto file: messages, types and service descriptors. `bin/proto` is the command.
  *
  * The messages are protobufjs's static code. The types are written here, because protobufjs's own make every field
  * of a received message optional.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import protobuf from 'protobufjs'
 import pbjs from 'protobufjs-cli/pbjs.js'
 import { fileDescriptors } from './descriptor.js'
 
-const folder = import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url))
-
 const pbjsOptions = ['-t', 'static-module', '-w', 'esm', '--no-comments', '--no-service', '--no-create']
 const pbjsLeavesOut = ['--no-verify', '--no-convert', '--no-delimited', '--no-typeurl']
+// What the generated code needs comes through this package, so that it resolves wherever this package does.
+const runtime = 'muxplug/protobuf'
 
-/** The two files generated from one .proto: `[path, content]` each. */
-async function generate(protoPath) {
+/**
+ * The two files generated from one .proto: `[path, content]` each. Paths, also those of imports, are from the working
+ * directory.
+ */
+export async function generate(protoPath) {
   const root = new protobuf.Root()
   root.loadSync(protoPath, { alternateCommentMode: true })
   root.resolveAll()
   const file = describeFile(root, protoPath)
-  const messages = await promisify(pbjs.main)([...pbjsOptions, ...pbjsLeavesOut, protoPath])
-  const header = `// Generated from ${path.basename(protoPath)} by proto/generate.js. Do not edit.\n`
+  // Made also where nothing needs them: what they cannot say is refused.
+  const descriptors = fileDescriptors(protoPath)
+  const messages = await promisify(pbjs.main)([
+    ...pbjsOptions,
+    ...pbjsLeavesOut,
+    '--dependency',
+    runtime,
+    protoPath
+  ])
+  const header = `// Generated from ${path.basename(protoPath)} by muxplug-proto. Do not edit.\n`
   const stem = protoPath.slice(0, -'.proto'.length)
   return [
-    [`${stem}.js`, header + withOwnDefaults(withNumbers(withOwnRoot(messages))) + scriptTail(file, protoPath)],
+    [`${stem}.js`, header + withOwnDefaults(withNumbers(withOwnRoot(messages))) + scriptTail(file, descriptors)],
     [`${stem}.d.ts`, header + declarations(root, file)]
   ]
 }
@@ -86,12 +93,15 @@ function withOwnDefaults(code) {
  * protobufjs gives numbers or objects of `long`, depending on what else is installed.
  */
 function withNumbers(code) {
-  if (!/\.u?int64\(/.test(code)) return code
+  if (!/\.(?:u?int|sint|s?fixed)64s?\(/.test(code)) return code
   const numbers = code
     .replace(/\$util\.Long \? \$util\.Long\.fromBits\(0,\s*0,\s*(?:true|false)\) : 0/g, '0')
-    .replace(/reader\.u?int64\(\)/g, '$exact($&)')
-    .replace(/\.int64\((message\.\w+)\)/g, '.int64($exact($1))')
-    .replace(/\.uint64\((message\.\w+)\)/g, '.uint64($exact($1, 0))')
+    .replace(/reader\.(?:u?int|sint|s?fixed)64\(\)/g, '$exact($&)')
+    .replace(/reader\.((?:u?int|sint|s?fixed)64s)\((message\.\w+)\)/g, '$readExact(reader, "$1", $2)')
+    .replace(/\.(int64|sint64|sfixed64)\((message\.\w+(?:\[keys\[i\]\]|\[i\])?)\)/g, '.$1($exact($2))')
+    .replace(/\.(uint64|fixed64)\((message\.\w+(?:\[keys\[i\]\]|\[i\])?)\)/g, '.$1($exact($2, 0))')
+    .replace(/\.(int64s|sint64s|sfixed64s)\((message\.\w+)\)/g, '.$1($allExact($2))')
+    .replace(/\.(uint64s|fixed64s)\((message\.\w+)\)/g, '.$1($allExact($2, 0))')
   return replaceOnce(numbers, /^const \$root = .*$/m, `$&\n\n${exact}`)
 }
 
@@ -100,13 +110,19 @@ const exact = `const $exact = (value, lowest = Number.MIN_SAFE_INTEGER) => {
     if (!Number.isSafeInteger(number) || number < lowest)
         throw RangeError(\`\${value} is not an integer from \${lowest} to \${Number.MAX_SAFE_INTEGER}\`);
     return number;
+};
+const $allExact = (values, lowest) => values.map((value) => $exact(value, lowest));
+const $readExact = (reader, kind, values) => {
+    let next = values.length;
+    reader[kind](values);
+    for (; next < values.length; next++) values[next] = $exact(values[next]);
 };`
 
 /** The exports under short names, and the services, as code. */
-function scriptTail(file, protoPath) {
+function scriptTail(file, descriptors) {
   const lines = []
   for (const type of file.types) lines.push(`export const ${type.name} = ${fullName(type)};`)
-  if (file.services.length > 0) lines.push('', ...describedFiles(protoPath))
+  if (file.services.length > 0) lines.push('', ...describedFiles(descriptors))
   for (const service of file.services) {
     lines.push('', `export const ${service.name} = {`, `    typeName: "${fullName(service)}",`)
     lines.push('    fileDescriptors,', '    methods: {')
@@ -127,13 +143,13 @@ function scriptTail(file, protoPath) {
 }
 
 /** The .proto file and its imports as code that costs nothing until reflection asks. */
-function describedFiles(protoPath) {
-  const encoded = fileDescriptors(protoPath).map((bytes) => `    "${bytes.toString('base64')}"`)
+function describedFiles(descriptors) {
+  const encoded = descriptors.map((bytes) => `    "${bytes.toString('base64')}"`)
   return ['const fileDescriptors = () => [', encoded.join(',\n'), '].map((base64) => Buffer.from(base64, "base64"));']
 }
 
 function declarations(root, file) {
-  const lines = ['import type { Writer } from "protobufjs/minimal.js";']
+  const lines = [`import type { Writer } from "${runtime}";`]
   const local = (object) => {
     const name = fullName(object)
     return name.startsWith(`${file.package}.`) ? name.slice(file.package.length + 1) : name
@@ -224,6 +240,9 @@ const scalarTypes = {
   uint64: 'number',
   uint32: 'number',
   sint32: 'number',
+  sint64: 'number',
+  fixed64: 'number',
+  sfixed64: 'number',
   fixed32: 'number',
   sfixed32: 'number'
 }
@@ -245,8 +264,10 @@ function initType(field, local) {
 function elementType(field, local) {
   if (field.resolvedType !== null) return local(field.resolvedType)
   const type = scalarTypes[field.type]
-  const several = field.repeated || field.map
-  if (type === undefined || (several && isLong(field))) throw new Error(`${field.fullName}: no TypeScript type is chosen for ${field.type} yet`)
+  if (type === undefined) throw new Error(`${field.fullName}: there is no TypeScript type for ${field.type}`)
+  if (field.map && /64$/.test(field.keyType)) {
+    throw new Error(`${field.fullName}: keys of ${field.keyType} do not fit the names of properties; use string`)
+  }
   return type
 }
 
@@ -260,11 +281,11 @@ const methodPath = (method) => `/${fullName(method.parent)}/${method.name}`
 const methodName = (method) => protobuf.util.lcFirst(protobuf.util.camelCase(method.name))
 const indent = (lines) => lines.map((line) => (line === '' ? line : `    ${line}`))
 
-const isLong = (field) => field.type === 'int64' || field.type === 'uint64'
+const isLong = (field) => /64$/.test(field.type)
 
 function fieldDoc(field) {
   if (!isLong(field)) return doc(field.comment)
-  const range = field.type === 'uint64' ? '0 to 2^53-1.' : '-(2^53-1) to 2^53-1.'
+  const range = field.type === 'uint64' || field.type === 'fixed64' ? '0 to 2^53-1.' : '-(2^53-1) to 2^53-1.'
   return doc(field.comment ? `${field.comment} ${range}` : range)
 }
 
@@ -277,34 +298,4 @@ function doc(comment) {
 function replaceOnce(text, pattern, replacement) {
   if (!pattern.test(text)) throw new Error(`protobufjs-cli's output has no ${pattern}: is it another version?`)
   return text.replace(pattern, replacement)
-}
-
-function currentContent(file) {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-// protobufjs looks imports up from the working directory.
-process.chdir(folder)
-const check = process.argv.includes('--check')
-const protos = readdirSync('.', { recursive: true })
-  .filter((name) => name.endsWith('.proto'))
-  .map((name) => name.replaceAll('\\', '/'))
-  .sort()
-const stale = []
-for (const proto of protos) {
-  for (const [file, content] of await generate(proto)) {
-    if (currentContent(file) === content) continue
-    stale.push(file)
-    if (!check) writeFileSync(file, content)
-  }
-}
-for (const file of stale) console.log(`${check ? 'not up to date' : 'wrote'}: proto/${file}`)
-if (check && stale.length > 0) {
-  console.log('Run `npm run proto` and commit the result.')
-  process.exitCode = 1
 }

@@ -1,5 +1,5 @@
-// Generated from goplugin.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from goplugin.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 /** From the side that accepts a broker ID to the side that dials it; knocks go both ways. */
 export interface ConnInfo {

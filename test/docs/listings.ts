@@ -49,7 +49,7 @@ export async function readPage(path: string): Promise<Page> {
 export async function checkout(t: Test, { files }: Page): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'muxplug-docs-'))
   t.teardown(() => rm(dir, { recursive: true }))
-  for (const name of ['package.json', 'proto', 'plugins']) {
+  for (const name of ['package.json', 'bin', 'proto', 'plugins']) {
     await cp(join(packageRoot, name), join(dir, name), { recursive: true })
   }
   for (const name of ['dist', 'node_modules']) await symlink(join(packageRoot, name), join(dir, name))

@@ -56,9 +56,9 @@ t.test('a part of a file is in that file', async (t) => {
 })
 
 t.test('the main job prints the listing that the README shows', async (t) => {
-  const shown = readme.commands.find(({ command }) => command === 'bin/host proto')!
+  const shown = readme.commands.find(({ command }) => command === 'bin/host plugins/filelister')!
   const listing = shown.output.split('\n').filter((line) => /-[df]$/.test(line))
-  const { stdout, stderr } = await runCli(['proto'], { cwd: packageRoot })
+  const { stdout, stderr } = await runCli(['plugins/filelister'], { cwd: packageRoot })
   t.equal(stdout, `${listing.join('\n')}\n`)
   // And tells the same story. What the plugin prints comes by a pipe of its own, so each side has its own order.
   const told = (text: string): string[][] => {

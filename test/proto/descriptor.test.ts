@@ -79,8 +79,11 @@ t.test('what a descriptor would get wrong is refused', async (t) => {
   writeFileSync('two.proto', 'syntax = "proto2"; package a; message A { optional string s = 1; }')
   t.throws(() => fileDescriptors('two.proto'), { message: 'two.proto is not proto3' })
   const field = 'syntax = "proto3"; package a; message A { repeated uint32 n = 1'
-  writeFileSync('option.proto', `${field} [packed = false]; }`)
-  t.throws(() => fileDescriptors('option.proto'), { message: /^\.a\.A\.n: .* packed$/ })
-  writeFileSync('plain.proto', `${field}; }`)
-  t.equal(fileDescriptors('plain.proto').length, 1)
+  writeFileSync('option.proto', `${field} [(own) = false]; }`)
+  t.throws(() => fileDescriptors('option.proto'), { message: /^\.a\.A\.n: the option \(own\) / })
+  writeFileSync('plain.proto', `${field} [packed = false, deprecated = true, json_name = "N"]; }`)
+  const [found] = fileDescriptors('plain.proto')
+  t.match(descriptor.FileDescriptorProto.toObject(descriptor.FileDescriptorProto.decode(found!)), {
+    messageType: [{ field: [{ name: 'n', jsonName: 'N', options: { packed: false, deprecated: true } }] }]
+  })
 })

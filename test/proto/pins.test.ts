@@ -16,7 +16,7 @@ import {
   ReadFileRequest,
   StatResponse
 } from '#proto/hostserve/v1/hostserve.js'
-import type { ServiceDescriptor } from '../../lib/grpc/service.js'
+import type { MessageCodec, ServiceDescriptor } from '../../lib/grpc/service.js'
 import { packageRoot } from '../helpers/paths.js'
 
 const root = packageRoot
@@ -199,24 +199,34 @@ await t.test('integers of 64 bits are numbers, and refused where they would not 
 })
 
 await t.test('the generated files are up to date', async (t) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['proto/generate.js', '--check'], {
-    cwd: root,
-    encoding: 'utf8'
-  })
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['bin/proto', '-I', 'proto', '--check', 'proto'],
+    {
+      cwd: root,
+      encoding: 'utf8'
+    }
+  )
   t.equal(status, 0, stdout + stderr)
 })
 
 await t.test('--check names the files that are not, and leaves them', async (t) => {
   const copy = mkdtempSync(path.join(root, 'proto-check-'))
   t.teardown(() => rmSync(copy, { recursive: true }))
-  cpSync(path.join(root, 'proto'), path.join(copy, 'proto'), { recursive: true })
+  // Its own programs, and two files.
+  cpSync(path.join(root, 'proto'), path.join(copy, 'proto'), {
+    recursive: true,
+    filter: (name) => !/(grpc|hostserve|filelister|muxplug)$/.test(name)
+  })
+  cpSync(path.join(root, 'bin'), path.join(copy, 'bin'), { recursive: true })
   cpSync(path.join(root, 'package.json'), path.join(copy, 'package.json'))
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))
   const stale = path.join(copy, 'proto/echo/v1/echo.d.ts')
   writeFileSync(stale, '// edited by hand\n')
   rmSync(path.join(copy, 'proto/goplugin/goplugin.js'))
-  const run = (...options: string[]) =>
-    spawnSync(process.execPath, ['proto/generate.js', ...options], { cwd: copy, encoding: 'utf8' })
+  const runOn = (...options: string[]) =>
+    spawnSync(process.execPath, ['bin/proto', '-I', 'proto', ...options], { cwd: copy, encoding: 'utf8' })
+  const run = (...options: string[]) => runOn(...options, 'proto')
   const check = run('--check')
   t.equal(check.status, 1)
   t.match(
@@ -228,11 +238,111 @@ await t.test('--check names the files that are not, and leaves them', async (t) 
   t.equal(run('--check').status, 0)
   t.equal(readFileSync(stale, 'utf8'), readFileSync(path.join(root, 'proto/echo/v1/echo.d.ts'), 'utf8'))
 
-  for (const field of ['repeated uint64 sizes', 'map<string, int64> times', 'sint64 other']) {
-    const source = `syntax = "proto3"; package a; message A { ${field} = 1; }`
-    writeFileSync(path.join(copy, 'proto/a.proto'), source)
-    t.match(run('--check'), { status: 1, stderr: /\.a\.A\.\w+: no TypeScript type is chosen/ }, field)
+  writeFileSync(path.join(copy, 'proto/a.proto'), 'syntax = "proto3"; package a; import "b.proto";')
+  const missing = /a\.proto: b\.proto cannot be found: imports are looked up from -I/
+  t.match(run('--check'), { status: 1, stderr: missing })
+})
+
+await t.test('what has no code is refused', async (t) => {
+  const folder = mkdtempSync(path.join(root, 'proto-refused-'))
+  const before = process.cwd()
+  t.teardown(() => {
+    process.chdir(before)
+    rmSync(folder, { recursive: true })
+  })
+  process.chdir(folder)
+  const { generate } = await import('#proto/generate.js')
+  const message = (field: string): string => `syntax = "proto3"; package a; message A { ${field} = 1; }`
+  for (const [source, what] of [
+    [message('map<int64, string> names'), /\.a\.A\.names: keys of int64/],
+    [message('string a = 1; string b'), /duplicate id 1/],
+    [message('string a = 2 [(own) = true]; string b'), /\.a\.A\.a: the option .* is not supported/],
+    [message('} string b'), /a\.proto, line 1/],
+    [message('b.B b'), /no such Type.*b\.B/i],
+    ['syntax = "proto3"; message A {}', /a\.proto declares no package/],
+    ['package a; message A {}', /a\.proto is not proto3/]
+  ] as const) {
+    writeFileSync('a.proto', source)
+    await t.rejects(generate('a.proto'), { message: what }, source)
   }
+})
+
+await t.test('the command line that is wrong is told so', (t) => {
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, ['bin/proto', ...args], { cwd: root, encoding: 'utf8' })
+  t.match(run('--help'), { status: 0, stdout: /Usage: muxplug-proto/ })
+  t.match(run(), { status: 2, stderr: /missing required argument/ })
+  t.match(run('--other', 'proto'), { status: 2, stderr: /unknown option/ })
+  t.match(run('-I', 'none', 'proto'), { status: 1, stderr: /none is no folder/ })
+  t.match(run('none.proto'), { status: 1, stderr: /none\.proto is not there/ })
+  t.match(run('docs'), { status: 1, stderr: /no \.proto file in docs/ })
+  t.match(run('README.md'), { status: 1, stderr: /README\.md is no \.proto file/ })
+  t.match(run('-I', 'proto/echo', 'proto'), { status: 1, stderr: /is not in proto\/echo/ })
+  t.end()
+})
+
+await t.test('every kind of field survives the way there and back', async (t) => {
+  const folder = mkdtempSync(path.join(root, 'proto-kinds-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const other = 'syntax = "proto3"; package other.v1; message Shared { string text = 1; }'
+  writeFileSync(path.join(folder, 'shared.proto'), other)
+  writeFileSync(
+    path.join(folder, 'kinds.proto'),
+    `syntax = "proto3"; package kinds.v1.deep;
+    import "shared.proto"; import "google/protobuf/timestamp.proto";
+    service Kinds { rpc GetAll(Outer.Inner) returns (stream Outer); }
+    message Outer {
+      message Inner { Colour colour = 1; other.v1.Shared shared = 2; }
+      enum Colour { COLOUR_UNSPECIFIED = 0; COLOUR_RED = 1; }
+      map<string, Inner> inners = 1;
+      map<string, uint64> counts = 2;
+      repeated int64 signed = 3;
+      repeated fixed64 unsigned = 4;
+      repeated int64 plain = 5 [packed = false];
+      sint64 zigzag = 6;
+      sfixed64 fixed = 7;
+      optional uint64 maybe = 8;
+      oneof one { string text = 9; int64 number = 10; }
+      google.protobuf.Timestamp at = 11 [deprecated = true];
+      repeated Colour colours = 12;
+    }`
+  )
+  const done = spawnSync(process.execPath, ['bin/proto', '-I', folder, folder], {
+    cwd: root,
+    encoding: 'utf8'
+  })
+  t.match(done, { status: 0, stderr: '' })
+  const { Kinds } = (await import(path.join(folder, 'kinds.js'))) as { Kinds: ServiceDescriptor }
+  const { getAll } = Kinds.methods
+  t.match(getAll, { path: '/kinds.v1.deep.Kinds/GetAll', requestStream: false, responseStream: true })
+  const largest = Number.MAX_SAFE_INTEGER
+  const sent = {
+    inners: { a: { colour: 1, shared: { text: 's' } } },
+    counts: { b: largest },
+    signed: [-1, 0, largest, -largest],
+    unsigned: [0, largest],
+    plain: [-5, largest],
+    zigzag: -largest,
+    fixed: -2,
+    maybe: 0,
+    number: largest,
+    at: { seconds: 1, nanos: 2 },
+    colours: [1, 0]
+  }
+  const { encode, decode } = getAll!.response as MessageCodec<object, object>
+  const bytes = encode(sent).finish()
+  t.match(decode(bytes), sent)
+  t.equal((decode(bytes) as { one: string }).one, 'number')
+  for (const wrong of [
+    { counts: { b: -1 } },
+    { signed: [0.5] },
+    { unsigned: [-1] },
+    { plain: [largest + 1] }
+  ]) {
+    t.throws(() => encode(wrong), RangeError, JSON.stringify(wrong))
+  }
+  // signed: [1, 2^53], packed.
+  t.throws(() => decode(Buffer.from('1a09018080808080808010', 'hex')), RangeError)
 })
 
 /** Never called: what must and must not compile. */

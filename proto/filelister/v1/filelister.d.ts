@@ -1,5 +1,5 @@
-// Generated from filelister.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from filelister.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 export interface EstablishHostServicesRequest {
     /** Broker ID of the host's service. */

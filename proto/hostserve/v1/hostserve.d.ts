@@ -1,5 +1,5 @@
-// Generated from hostserve.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from hostserve.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 export type FileType = number;
 export const FileType: {

@@ -1,5 +1,5 @@
-// Generated from health.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from health.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 export interface HealthCheckRequest {
     /** Full name of the service; empty asks for the server as a whole. */

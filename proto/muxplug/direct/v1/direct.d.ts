@@ -1,5 +1,5 @@
-// Generated from direct.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from direct.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 /** One metadata value. A key with several values has several entries, in order. */
 export interface Entry {

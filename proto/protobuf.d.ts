@@ -1,0 +1,1 @@
+export type { Reader, Writer } from 'protobufjs/minimal.js'
