@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { cpus, release, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Arguments, parseArguments } from './args.js'
 import type { Case } from './cases.js'
 import { formatHtml } from './html/report.js'
+import { describeMachine, packageRoot } from './machine.js'
 import { type Progress, createProgress } from './progress.js'
 import { readReport } from './report-file.js'
 import { readmeGap, renderReadme, splitReadme } from './readme.js'
@@ -20,8 +19,6 @@ import { listenForSignals } from '../lib/cli/command.js'
 
 /** Packages that take part, where they are installed. */
 const packages = ['@grpc/grpc-js', '@chainsafe/libp2p-yamux', 'vscode-jsonrpc', 'comlink']
-
-const packageRoot = dirname(fileURLToPath(import.meta.resolve('muxplug/package.json')))
 
 const readmePath = join(packageRoot, 'README.md')
 
@@ -85,15 +82,9 @@ function shownOf(
 }
 
 async function describe(outcome: Outcome, { timing }: Arguments): Promise<Report> {
-  const all = cpus()
   return {
     date: new Date().toISOString(),
-    machine: {
-      cpu: all[0]?.model.trim() ?? 'unknown',
-      cores: all.length,
-      memoryBytes: totalmem(),
-      system: `${process.platform} ${release()} ${process.arch}`
-    },
+    machine: describeMachine(),
     versions: await readVersions(new Set(outcome.measurements.map(({ row }) => row))),
     commit: await readCommit(),
     options: { rounds: outcome.rounds, ...timing },

@@ -7,6 +7,8 @@ import { baseline, rows } from './rows.js'
 const begin = '<!-- benchmarks:begin -->'
 const end = '<!-- benchmarks:end -->'
 
+type Written = { readonly before: string; readonly after: string }
+
 const compared = [
   'raw-socketpair',
   'node-ipc',
@@ -77,22 +79,26 @@ export function readmeGap({ cases, rows: chosen }: Pick<Arguments, 'cases' | 'ro
  * @throws when the markers are missing, doubled or in the wrong order
  */
 export function renderReadme(readme: string, report: Report): string {
-  const { before, after } = splitReadme(readme)
-  return `${before}${begin}\n\n${renderReport(report)}\n\n${end}${after}`
+  return joinReadme(splitReadme(readme), renderReport(report))
+}
+
+/** The page with `text` between its markers. */
+export function joinReadme({ before, after }: Written, text: string): string {
+  return `${before}${begin}\n\n${text}\n\n${end}${after}`
 }
 
 /**
  * What is before and after the markers.
  * @throws when they are missing, doubled or in the wrong order
  */
-export function splitReadme(readme: string): { readonly before: string; readonly after: string } {
+export function splitReadme(readme: string, name = 'README.md'): Written {
   for (const marker of [begin, end]) {
     const count = readme.split(marker).length - 1
-    if (count !== 1) throw new Error(`README.md has the marker ${marker} ${count} times in place of once`)
+    if (count !== 1) throw new Error(`${name} has the marker ${marker} ${count} times in place of once`)
   }
   const first = readme.indexOf(begin)
   const last = readme.indexOf(end)
-  if (last < first) throw new Error(`README.md has the marker ${end} before ${begin}`)
+  if (last < first) throw new Error(`${name} has the marker ${end} before ${begin}`)
   return { before: readme.slice(0, first), after: readme.slice(last + end.length) }
 }
 
@@ -120,7 +126,11 @@ function renderTable(report: Report, columns: readonly Column[], notes: string[]
     `\`${row}\``,
     ...columns.map((column) => renderCell(report, row, column, notes))
   ])
-  const lines = [['', ...columns.map(({ title }) => title)], ...cells]
+  return alignTable([['', ...columns.map(({ title }) => title)], ...cells])
+}
+
+/** Lines of cells as a table, the first of them its head: names on the left, figures on the right, as prettier has it. */
+export function alignTable(lines: readonly (readonly string[])[]): string {
   const widths = lines[0]!.map((_, at) => Math.max(3, ...lines.map((line) => line[at]!.length)))
   const join = (line: readonly string[]): string => `| ${line.join(' | ')} |`
   const pad = (cell: string, at: number): string =>
@@ -145,7 +155,7 @@ function renderCell(report: Report, row: string, column: Column, notes: string[]
 }
 
 /** Two digits that count below 100, three above; thousands with a comma. */
-function digits(value: number): string {
+export function digits(value: number): string {
   const rounded = Number(value.toPrecision(Math.abs(value) < 100 ? 2 : 3))
   return rounded.toLocaleString('en-US', { maximumFractionDigits: 4 })
 }
