@@ -155,6 +155,8 @@ export function createBroker(setup: BrokerSetup): OwnedBroker {
     if (await transport.isLost(id)) {
       return setup.explainLoss(known?.code === 'ERR_SESSION_CLOSED' ? asError(known.cause) : cause)
     }
+    // The other side says so itself.
+    if (known?.code === 'ERR_STREAM_CLOSED' && known.id === id) return known
     if (cause === undefined) {
       return new PluginError('ERR_STREAM_CLOSED', `${peerName} has closed the connection`, {
         hint: 'The side that serves owns a service and may end it: ask for it again, or do without.'
