@@ -15,6 +15,9 @@ export {
   implement
 } from './grpc/handler.js'
 export { callError } from './grpc/status.js'
+export type { AuditRecord } from './services/restrict-call.js'
+export type { MethodRule, PathRule, RateRule, SizeLimits, SizeRule } from './services/restrict-rules.js'
+export { type RestrictOptions, auditTo, restrict } from './services/restrict.js'
 export { Metadata, Status as status } from './grpc/grpc-js.js'
 export type { Wire } from './grpc/wire.js'
 export type { Engine } from './mux/engines.js'
