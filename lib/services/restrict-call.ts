@@ -110,7 +110,6 @@ export class RestrictedCall {
 
   /** Asks whether a message of a stream may reach the handler. @throws what the call is refused with */
   request(message: unknown): void {
-    if (this.denied !== undefined) throw this.denied
     this.#judge(message, this.#receive(message))
   }
 

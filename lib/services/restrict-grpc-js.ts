@@ -109,8 +109,9 @@ function restrictHandler(
 function guardRequests(call: GrpcJsCall, restricted: RestrictedCall, refuse: (error: unknown) => void): void {
   const push = call.push.bind(call)
   call.push = (message) => {
-    if (message === null) return push(message)
+    // No end either: what was cut short must not look whole.
     if (restricted.denied !== undefined) return false
+    if (message === null) return push(message)
     try {
       restricted.request(message)
     } catch (error) {

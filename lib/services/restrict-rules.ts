@@ -198,7 +198,7 @@ function compileMethods(rule: MethodRule, names: MethodNames): (method: string) 
 function compilePath(rule: PathRule, option: string, names: MethodNames): { covers: Covers; plan: PathPlan } {
   const keys = ['name', 'methods', 'fields', 'allow', 'deny', 'optional'] as const
   const { methods, fields, allow, deny, optional = false } = checkKeys(option, rule, keys)
-  if (texts(`${option}.methods`, methods).length === 0 || !Array.isArray(fields) || fields.length === 0) {
+  if (methods === undefined || !Array.isArray(fields) || fields.length === 0) {
     throw invalidOption(option, rule, 'Name the methods, and the fields of their requests that hold a path.')
   }
   if (typeof optional !== 'boolean')
@@ -208,7 +208,7 @@ function compilePath(rule: PathRule, option: string, names: MethodNames): { cove
   const alternatives = fields.map((field: string | readonly string[]) =>
     checkFields(`${option}.fields`, typeof field === 'string' ? [field] : field)
   )
-  const covers = covering(`${option}.methods`, methods, names)
+  const covers = coveredBy(`${option}.methods`, methods, names)
   for (const method of names.paths.filter(covers)) {
     const request = names.emptyRequest(method)
     const unknown = alternatives.flat().find(([name = '']) => request !== undefined && !(name in request))
@@ -293,7 +293,7 @@ function compileSize(rule: SizeRule, option: string, names: MethodNames) {
   }
   return {
     rule: checkName(option, rule.name, nameOf('size', methods)),
-    covers: covering(`${option}.methods`, methods, names),
+    covers: coveredBy(`${option}.methods`, methods, names),
     request: checkLimits(`${option}.request`, request),
     response: checkLimits(`${option}.response`, response)
   }
@@ -330,7 +330,7 @@ function compileRate(
   const takeBytes = bytes === undefined ? undefined : tokenBucket(bytes, perMs, now)
   let running = 0
   return {
-    covers: covering(`${option}.methods`, methods, names),
+    covers: coveredBy(`${option}.methods`, methods, names),
     rate: {
       rule: checkName(option, rule.name, nameOf('rate', methods)),
       begin() {
@@ -362,6 +362,12 @@ export function tokenBucket(capacity: number, perMs: number, now: () => number):
     room -= count
     return true
   }
+}
+
+/** The methods that a rule names; one that names none would say nothing. */
+function coveredBy(option: string, methods: readonly string[] | undefined, names: MethodNames): Covers {
+  if (methods === undefined || texts(option, methods).length > 0) return covering(option, methods, names)
+  throw invalidOption(option, methods, 'Name the methods, or leave it out: all.')
 }
 
 function covering(option: string, methods: readonly string[] | undefined, names: MethodNames): Covers {

@@ -105,10 +105,16 @@ function methodNames(binding: ServiceBinding): MethodNames {
       return found.length > 0 ? found : defined().filter((path) => isNamed(path, name))
     },
     emptyRequest(path) {
-      const request = methods?.get(path)?.descriptor.request.decode(new Uint8Array())
-      // A plain object may lack fields that are not set; a message of protobufjs has them all.
+      let request: unknown
+      try {
+        request = methods?.get(path)?.descriptor.request.decode(new Uint8Array())
+      } catch {
+        // Some fields are required.
+      }
       if (typeof request !== 'object' || request === null) return undefined
-      return Object.getPrototypeOf(request) === Object.prototype ? undefined : request
+      // A plain object may lack fields that are not set; a message of protobufjs has them all.
+      const kind: unknown = Object.getPrototypeOf(request)
+      return kind === Object.prototype || kind === null ? undefined : request
     }
   }
 }
@@ -213,6 +219,8 @@ class Requests implements AsyncIterableIterator<unknown> {
 
   async next(): Promise<IteratorResult<unknown>> {
     const result = await this.#requests.next()
+    // No end either: what was cut short must not look whole.
+    if (this.#call.denied !== undefined) throw this.#call.denied
     if (result.done !== true) this.#call.request(result.value)
     return result
   }

@@ -2,13 +2,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, pipeline } from 'node:stream'
-import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
+import type { ServerReadableStream, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { Echo } from '#proto/echo/v1/echo.js'
 import { HostService } from '#proto/hostserve/v1/hostserve.js'
 import { type Client, createClient } from '../../lib/grpc/client.js'
 import { Status as status } from '../../lib/grpc/grpc-js.js'
-import { type ServiceBinding, type ServiceImplementation, implement } from '../../lib/grpc/handler.js'
+import {
+  type CallContext,
+  type ServiceBinding,
+  type ServiceImplementation,
+  implement
+} from '../../lib/grpc/handler.js'
 import type { PluginError } from '../../lib/errors.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
 import { openRoot } from '../../lib/security/root.js'
@@ -420,6 +425,54 @@ for (const wire of wires) {
     await closed.promise
   })
 
+  t.test(`${wire.name}: an upload that is refused has no end for a handler of grpc-js`, async (t) => {
+    const { definition } = implement(Echo, {})
+    const told = deferred<string[]>()
+    const handlers = {
+      collect(call: ServerReadableStream<unknown, unknown>) {
+        const seen: string[] = []
+        for (const event of ['data', 'end']) call.on(event, () => seen.push(event))
+        call.on('close', () => told.resolve(seen))
+      }
+    } as unknown as UntypedServiceImplementation
+    const binding = restrict({ definition, handlers }, { sizes: [{ request: { maxMessages: 2 } }] })
+    const client = await connect(t, wire, Echo, binding)
+    t.match(await refusal(client.collect(many(3, {}))), 'more than 2 messages of request')
+    t.strictSame(await told.promise, ['data', 'data'])
+  })
+
+  t.test(`${wire.name}: a call whose caller is gone is over, and has its record`, async (t) => {
+    const begun = deferred()
+    const log = auditor()
+    const rates = [{ concurrent: 1 }]
+    const methods = {
+      sleep(_: unknown, { signal }: CallContext): Promise<never> {
+        begun.resolve()
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason))
+        )
+      }
+    }
+    const binding = restrict(implement(Echo, methods), { rates, audit: log.audit })
+    const { channel, close } = await wire.open({
+      services: [binding],
+      channelOptions: { maxReceiveBytes: 1000, maxSendBytes: 1000, compression: 'identity' },
+      serverOptions: { maxReceiveBytes: 1000, maxSendBytes: 1000 }
+    } as unknown as Parameters<Carrier['open']>[0])
+    const gone = rejection(createClient(Echo, channel).sleep({ ms: 60_000 }))
+    await begun.promise
+    await close()
+    await gone
+    t.match(await log.at(0), { status: status.CANCELLED, decision: 'allowed' })
+    const next = await connect(t, wire, Echo, binding)
+    // The handler hears of it after the record is written.
+    for (;;) {
+      const error = (await rejection(next.sleep({}, { timeoutMs: 20 }))) as PluginError
+      if (error.status !== status.PERMISSION_DENIED) break
+    }
+    t.pass('and its place is given back')
+  })
+
   t.test(`${wire.name}: what cannot be sent fails as it does without rules`, async (t) => {
     const methods = { echo: () => undefined as never, repeat: () => many(1, unsendable) }
     const log = auditor()
@@ -566,6 +619,38 @@ t.test('messages after the first may come without a path, and not with another',
   t.match(await refusal(upload('', 'docs/a')), '"" is not allowed')
 })
 
+t.test('a caller that has another context is heard when it leaves', async (t) => {
+  const log = auditor()
+  const binding = restrict(implement(Echo, { sleep: () => new Promise<never>(() => {}) }), {
+    audit: log.audit
+  })
+  const { run } = binding.methods!.get('/echo.v1.Echo/Sleep')!
+  const controller = new AbortController()
+  void run(Echo.methods.sleep.request.decode(Buffer.alloc(0)), { signal: controller.signal } as never)
+  controller.abort()
+  t.match(await log.at(0), { status: status.CANCELLED })
+  void run(Echo.methods.sleep.request.decode(Buffer.alloc(0)), { signal: controller.signal } as never)
+  t.match(await log.at(1), { status: status.CANCELLED })
+})
+
+t.test('a refused upload stays refused for a handler that reads on', async (t) => {
+  const ends: string[] = []
+  const methods = {
+    async collect(requests: AsyncIterable<unknown>) {
+      const reading = requests[Symbol.asyncIterator]()
+      for (let count = 0; count < 5; count += 1)
+        await reading.next().then(
+          ({ done }) => ends.push(done === true ? 'end' : 'message'),
+          () => ends.push('refused')
+        )
+      return {}
+    }
+  }
+  const { client } = await serveEcho(t, places[0]!, { sizes: [{ request: { maxMessages: 1 } }] }, methods)
+  t.match(await refusal(client.collect(many(2, {}))), 'more than 1 messages')
+  t.strictSame(ends, ['message', 'refused', 'refused', 'refused', 'refused'])
+})
+
 t.test('an audit or a logger that throws reaches no call', (t) => {
   const fails = (): never => {
     throw new Error('no')
@@ -573,6 +658,28 @@ t.test('an audit or a logger that throws reaches no call', (t) => {
   const logger = { trace: fails, debug: fails, info: fails, warn: fails, error: fails }
   const { methods } = restrict(oneMethod(), { audit: fails, logger })
   t.doesNotThrow(() => methods!.get('/test.Test/Do')!.run({}, { peer: '' } as never))
+  t.end()
+})
+
+t.test('fields are looked for where they can be seen', (t) => {
+  const paths = [{ methods: ['do'], fields: ['path'] }]
+  const decodes = [
+    () => ({}),
+    () => Object.create(null) as object,
+    () => 7,
+    () => {
+      throw new Error('a field is required')
+    }
+  ]
+  for (const decode of decodes) t.doesNotThrow(() => restrict(oneMethod(decode), { paths }))
+  t.throws(
+    () =>
+      restrict(
+        oneMethod(() => new Date()),
+        { paths }
+      ),
+    { message: /paths\[0\].fields is "path"/ }
+  )
   t.end()
 })
 
@@ -584,8 +691,8 @@ const unsendable = {
 }
 
 /** A service whose one method takes any object. */
-function oneMethod(): ServiceBinding {
-  const codec = { encode: () => ({ finish: () => new Uint8Array() }), decode: () => ({}) }
+function oneMethod(decode: () => unknown = () => ({})): ServiceBinding {
+  const codec = { encode: () => ({ finish: () => new Uint8Array() }), decode }
   const path = '/test.Test/Do'
   const descriptor = { path, requestStream: false, responseStream: false, request: codec, response: codec }
   return implement({ typeName: 'test.Test', methods: { do: descriptor } }, { do: () => ({}) })
@@ -616,7 +723,10 @@ t.test('options that cannot be are refused at once', (t) => {
     [{ methods: { deny: 'echo' } }, /methods.deny/],
     [{ methods: { deny: ['echo'], name: '' } }, /methods.name/],
     [{ paths: path }, /paths/],
-    [{ paths: [{ ...path, methods: [] }] }, /paths\[0\]/],
+    [{ paths: [{ ...path, methods: [] }] }, /paths\[0\].methods/],
+    [{ paths: [{ fields: ['text'] }] }, /paths\[0\]/],
+    [{ sizes: [{ methods: [], request: { maxBytes: 1 } }] }, /sizes\[0\].methods/],
+    [{ rates: [{ methods: [], calls: 1 }] }, /rates\[0\].methods/],
     [{ paths: [{ ...path, fields: [] }] }, /paths\[0\]/],
     [{ paths: [{ ...path, fields: ['path'] }] }, /paths\[0\].fields is "path"/],
     [{ paths: [{ ...path, fields: ['text.'] }] }, /fields/],
