@@ -1,7 +1,7 @@
 import { isUnsafeOnWindows } from '../security/root-path.js'
 
 /** Longest path that is looked at, in characters: PATH_MAX of Linux. */
-export const maxPathChars = 4096
+const maxPathChars = 4096
 
 /**
  * The names of a relative path: without `.`, doubled slashes and a slash at the end, so that none are the

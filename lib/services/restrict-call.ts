@@ -196,8 +196,7 @@ export class RestrictedCall {
 
   #deny(rule: string, what: string): never {
     const error = callError(Status.PERMISSION_DENIED, `denied by rule ${JSON.stringify(rule)}: ${what}`)
-    // A call that is over may still be read from and written to; its record stays as it was.
-    if (!this.#ended) this.#rule = rule
+    this.#rule = rule
     this.denied = error
     this.end(Status.PERMISSION_DENIED)
     throw error
@@ -213,7 +212,7 @@ export class RestrictedCall {
 
   /** The call has failed with what its handler threw. */
   fail(error: unknown): void {
-    if (!this.#ended) this.end(toServiceError(error).code)
+    this.end(toServiceError(error).code)
   }
 
   /** The call is over for its caller. Writes the record, the first time. */
@@ -312,10 +311,7 @@ export class Gauge {
 
   encodeResponse(message: unknown): Buffer {
     const bytes = isObject(message) ? this.#encoded.get(message) : undefined
-    if (bytes === undefined) return this.#codec.encodeResponse(message)
-    // A handler may keep the message, change it, and give it again.
-    this.#encoded.delete(message as object)
-    return bytes
+    return bytes ?? this.#codec.encodeResponse(message)
   }
 }
 

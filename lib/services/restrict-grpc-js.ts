@@ -109,13 +109,12 @@ function restrictHandler(
 function guardRequests(call: GrpcJsCall, restricted: RestrictedCall, refuse: (error: unknown) => void): void {
   const push = call.push.bind(call)
   call.push = (message) => {
-    // No end either: what was cut short must not look whole.
-    if (restricted.denied !== undefined) return false
     if (message === null) return push(message)
     try {
       restricted.request(message)
     } catch (error) {
       refuse(error)
+      // Nothing was pushed, so nothing more is read: neither messages nor an end, which would look whole.
       return false
     }
     return push(message)

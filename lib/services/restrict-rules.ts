@@ -1,7 +1,7 @@
 import { checkBytes, invalidOption } from '../check.js'
 import { PluginError } from '../errors.js'
 import { checkDuration } from '../signal.js'
-import { type PathGlob, foldName, maxPathChars, parseGlob, pathNames } from './path-glob.js'
+import { type PathGlob, foldName, parseGlob, pathNames } from './path-glob.js'
 
 /**
  * Which methods may be called. A method is named as `readFile`, `ReadFile`, or by its path
@@ -233,7 +233,7 @@ function compilePath(rule: PathRule, option: string, names: MethodNames): { cove
 /** A path as text; one that is none as a text that no rule allows. */
 function pathText(path: unknown): string {
   if (typeof path === 'string') return path
-  if (!(path instanceof Uint8Array) || path.length > 4 * maxPathChars) return '..'
+  if (!(path instanceof Uint8Array)) return '..'
   // Bytes that are no text become a character that no glob names.
   return Buffer.from(path.buffer, path.byteOffset, path.byteLength).toString()
 }
@@ -279,7 +279,7 @@ function* valuesAt(
 function anyGlob(option: string, globs: readonly string[], fold = (name: string): string => name): PathGlob {
   const parsed = texts(option, globs).map((glob) => {
     const read = parseGlob(glob.split('/').map(fold).join('/'))
-    if (read !== undefined && parseGlob(glob) !== undefined) return read
+    if (read !== undefined) return read
     const hint = 'Write globs like "docs/**" or "**/*.key": relative, with no other patterns than * and **.'
     throw invalidOption(option, glob, hint)
   })

@@ -157,7 +157,7 @@ function restrictMethod({ descriptor, run }: PlainMethod, plan: Plan, core: Call
       } catch (error) {
         call.fail(error)
         call.release()
-        throw call.denied ?? error
+        throw error
       }
     }
   }

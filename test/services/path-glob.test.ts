@@ -140,7 +140,8 @@ t.test('spellings that some file system takes for one name fold alike, others do
     ['key', 'KEY', 'Key', '\u212aey', 'k\u200bey'],
     ['é', 'e\u0301', 'É', 'E\u0301'],
     ['ß', 'ss', 'SS', '\u1e9e', '\u017fs'],
-    ['ς', 'σ', 'Σ']
+    ['ς', 'σ', 'Σ'],
+    ['\u1fb4', '\u03b1\u0345\u0301', '\u0386\u0399']
   ]
   for (const [first = '', ...others] of same)
     for (const other of others) t.equal(foldName(other), foldName(first), `${first} ${other}`)

@@ -15,6 +15,8 @@ import {
   implement
 } from '../../lib/grpc/handler.js'
 import type { PluginError } from '../../lib/errors.js'
+import { CallLife } from '../../lib/grpc/call-life.js'
+import { callError } from '../../lib/grpc/status.js'
 import type { ServiceDescriptor } from '../../lib/grpc/service.js'
 import { openRoot } from '../../lib/security/root.js'
 import { createHostService } from '../../lib/services/host-service.js'
@@ -198,13 +200,24 @@ for (const place of places) {
 
   t.test(`${place.title}: calls that come too fast are refused until there is room`, async (t) => {
     let time = 0
-    const { client } = await serveEcho(t, place, {
-      now: () => time,
-      rates: [
-        { methods: ['echo'], calls: 2, perMs: 100 },
-        { methods: ['repeat'], bytes: 1000 }
-      ]
-    })
+    const { client } = await serveEcho(
+      t,
+      place,
+      {
+        now: () => time,
+        rates: [
+          { methods: ['echo'], calls: 2, perMs: 100 },
+          { methods: ['repeat'], bytes: 1000 },
+          { methods: ['collect'], bytes: 1000 }
+        ]
+      },
+      {
+        async collect(requests) {
+          for await (const _ of requests);
+          return {}
+        }
+      }
+    )
     await client.echo({})
     await client.echo({})
     t.equal(await refusal(client.echo({})), 'denied by rule "rate of echo": more than 2 calls in 100 ms')
@@ -216,6 +229,7 @@ for (const place of places) {
     t.match(await refusal(repeat(3)), 'rule "rate of repeat": more than 1000 bytes in 1000 ms')
     time += 1000
     await repeat(1)
+    t.match(await refusal(client.collect(many(4, { payload: payload(300) }))), 'rule "rate of collect"')
   })
 
   t.test(`${place.title}: so many calls run at once, and one more when one has ended`, async (t) => {
@@ -257,29 +271,44 @@ for (const place of places) {
       { rates: [{ concurrent: 1 }], sizes: [{ request: { maxMessages: 2 } }] },
       {
         async collect(requests) {
+          let last: string | undefined
           try {
-            for await (const _ of requests);
+            for await (const { text } of requests) last = text
           } catch (error) {
             errors.push(error)
+            if (last === 'throw') throw new Error('something else', { cause: error })
           }
           return {}
         },
         async *chat(requests) {
+          let next: string | undefined
           try {
-            for await (const request of requests) yield request
-          } catch {
-            throw new Error('something else')
+            for await (const request of requests) {
+              next = request.text
+              yield request
+            }
+          } catch (cause) {
+            if (next === 'throw') throw new Error('something else', { cause })
+            if (next === 'yield') yield { text: 'late' }
           }
         }
       }
     )
     t.match(await refusal(client.collect(many(3, {}))), 'rule "size"')
-    t.match(await refusal(collect(client.chat(many(3, {})))), 'rule "size"')
+    t.match(await refusal(client.collect(many(3, { text: 'throw' }))), 'rule "size"')
+    for (const text of ['throw', 'yield', 'return']) {
+      const seen: string[] = []
+      const reading = (async () => {
+        for await (const response of client.chat(many(3, { text }))) seen.push(response.text)
+      })()
+      t.match(await refusal(reading), 'rule "size"', text)
+      t.notOk(seen.includes('late'))
+    }
     t.match(await refusal(client.collect(many(4, {}))), 'rule "size"', 'its place was given back')
     t.ok(errors.length > 0)
     t.strictSame(
       records.map(({ status, decision, requestMessages }) => [status, decision, requestMessages]),
-      [0, 1, 2].map(() => [status.PERMISSION_DENIED, 'denied', 3])
+      records.map(() => [status.PERMISSION_DENIED, 'denied', 3])
     )
   })
 
@@ -423,6 +452,53 @@ for (const wire of wires) {
     t.match(await refusal(collect(client.repeat({}))), 'more than 20 messages of response')
     t.match(await log.at(0), { responseMessages: 20, rule: 'size', status: status.PERMISSION_DENIED })
     await closed.promise
+  })
+
+  t.test(`${wire.name}: a handler of grpc-js may write on, end and answer after a refusal`, async (t) => {
+    const { definition } = implement(Echo, {})
+    const answered = deferred()
+    const handlers = {
+      repeat(call: ServerWritableStream<unknown, unknown>) {
+        for (let index = 0; index < 9; index += 1) call.write({ index, text: 'text' })
+        call.end()
+      },
+      collect(
+        call: ServerReadableStream<unknown, unknown>,
+        callback: (error: null, response: object) => void
+      ) {
+        call.resume()
+        call.on('close', () => {
+          callback(null, {})
+          answered.resolve()
+        })
+      },
+      fail() {
+        throw new Error('at once')
+      }
+    } as unknown as UntypedServiceImplementation
+    const log = auditor()
+    const sizes = [{ request: { maxMessages: 2 }, response: { maxMessages: 2 } }]
+    const client = await connect(
+      t,
+      wire,
+      Echo,
+      restrict({ definition, handlers }, { sizes, audit: log.audit })
+    )
+    t.match(await refusal(collect(client.repeat({}))), 'more than 2 messages of response')
+    t.match(await refusal(client.collect(many(3, {}))), 'more than 2 messages of request')
+    await answered.promise
+    const none = restrict({ definition, handlers }, { sizes: [{ response: { maxMessageBytes: 1 } }] })
+    const first = await connect(t, wire, Echo, none)
+    t.match(await refusal(collect(first.repeat({}))), 'a response of 6 bytes, more than 1')
+    await rejection(client.fail({}))
+    t.strictSame(
+      log.records.map(({ status, responseMessages }) => [status, responseMessages]),
+      [
+        [status.PERMISSION_DENIED, 2],
+        [status.PERMISSION_DENIED, 0],
+        [status.UNKNOWN, 0]
+      ]
+    )
   })
 
   t.test(`${wire.name}: an upload that is refused has no end for a handler of grpc-js`, async (t) => {
@@ -600,23 +676,56 @@ t.test('a record has few of many paths, short ones, and nothing that a terminal 
     '\\xff'
   ])
   t.strictSame(records[2]!.paths, [...many.slice(0, 31), 'last.key'])
+  t.throws(() => run(Buffer.alloc(8 * 1024 * 1024, 0xff)), { message: /is not allowed/ }, 'soon')
   t.match(records[2], { caller: 'lister', decision: 'denied', rule: 'path of do' })
+  t.end()
+})
+
+t.test('a message is weighed as it came, and encoded once', (t) => {
+  const records: AuditRecord[] = []
+  const audit = (record: AuditRecord): unknown => records.push(record)
+  const echoing = restrict(implement(Echo, echo), { audit }).methods!.get('/echo.v1.Echo/Echo')!
+  // Field 1000, which the service does not know.
+  const bytes = Buffer.from('c03e01'.repeat(10), 'hex')
+  echoing.run(echoing.descriptor.request.decode(bytes), { peer: '' } as never)
+  t.equal(records[0]!.requestBytes, bytes.length)
+
+  let encoded = 0
+  const response = {
+    get text(): string {
+      encoded += 1
+      return 'a'
+    }
+  }
+  const { descriptor, run } = restrict(implement(Echo, { echo: () => response }), { audit }).methods!.get(
+    '/echo.v1.Echo/Echo'
+  )!
+  const plain = Echo.methods.echo.response.encode(response).finish()
+  const once = encoded
+  t.same(
+    descriptor.response
+      .encode(run(descriptor.request.decode(bytes), { peer: '' } as never) as never)
+      .finish(),
+    plain
+  )
+  t.equal(encoded, 2 * once)
+  t.equal(records[1]!.responseBytes, plain.length)
   t.end()
 })
 
 t.test('messages after the first may come without a path, and not with another', async (t) => {
   const place = places[0]!
-  const rule = { methods: ['collect'], fields: ['text'], allow: ['docs/*'], optional: true }
-  const { client } = await serveEcho(t, place, { paths: [rule] })
-  const upload = (...texts: string[]) =>
-    client.collect(
-      (async function* () {
-        for (const text of texts) yield { text }
-      })()
-    )
+  const rule = { methods: ['collect'], fields: ['text'], allow: ['docs/*'] }
+  const { client } = await serveEcho(t, place, { paths: [{ ...rule, optional: true }] })
+  const { client: strict } = await serveEcho(t, place, { paths: [rule] })
+  async function* messages(texts: readonly string[]) {
+    for (const text of texts) yield { text }
+  }
+  const upload = (...texts: string[]) => client.collect(messages(texts))
   await upload('docs/a', '', '')
   t.match(await refusal(upload('docs/a', '', 'x')), '"x" is not allowed')
   t.match(await refusal(upload('', 'docs/a')), '"" is not allowed')
+  t.match(await refusal(strict.collect(messages(['docs/a', '']))), '"" is not allowed')
 })
 
 t.test('a caller that has another context is heard when it leaves', async (t) => {
@@ -649,6 +758,130 @@ t.test('a refused upload stays refused for a handler that reads on', async (t) =
   const { client } = await serveEcho(t, places[0]!, { sizes: [{ request: { maxMessages: 1 } }] }, methods)
   t.match(await refusal(client.collect(many(2, {}))), 'more than 1 messages')
   t.strictSame(ends, ['message', 'refused', 'refused', 'refused', 'refused'])
+})
+
+t.test('what a handler throws is in its record, however it throws', async (t) => {
+  for (const place of places) {
+    const error = callError(status.NOT_FOUND, 'nothing there')
+    const { client, at } = await serveEcho(
+      t,
+      place,
+      {},
+      {
+        echo: () => Promise.reject(error),
+        fail() {
+          throw error
+        },
+        async *repeat() {
+          yield {}
+          throw error
+        },
+        collect: () => Promise.reject(error)
+      }
+    )
+    const calls = [
+      () => client.echo({}),
+      () => client.fail({}),
+      () => collect(client.repeat({})),
+      () => client.collect(many(1, {}))
+    ]
+    for (const [index, call] of calls.entries()) {
+      t.equal(((await rejection(call())) as PluginError).status, status.NOT_FOUND)
+      t.match(await at(index), { status: status.NOT_FOUND, decision: 'allowed' }, `${place.title} ${index}`)
+    }
+  }
+})
+
+t.test(
+  'a stream gives its place back when it throws and when it is left, and tells its handler',
+  async (t) => {
+    const log = auditor()
+    const left: string[] = []
+    const methods = {
+      async *repeat() {
+        try {
+          for (;;) yield {}
+        } finally {
+          left.push('repeat')
+        }
+      },
+      chat: () => many(1, {}).throw(callError(status.NOT_FOUND, 'nothing there')) as never,
+      async collect(requests: AsyncIterable<unknown>) {
+        for await (const _ of requests) break
+        return {}
+      }
+    }
+    const rules = { rates: [{ concurrent: 1 }], audit: log.audit }
+    const restricted = restrict(implement(Echo, methods), rules).methods!
+    const begin = (name: string, input: unknown) =>
+      restricted.get(`/echo.v1.Echo/${name}`)!.run(input, new CallLife({ peer: '' } as never))
+    const repeat = () => (begin('Repeat', {}) as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+
+    const first = repeat()
+    await first.next()
+    t.throws(repeat, /more than 1 calls at once/)
+    await first.return!()
+    t.strictSame(left, ['repeat'])
+    t.match(log.records, [{ decision: 'denied' }, { status: status.UNKNOWN, decision: 'allowed' }])
+
+    const requests = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.resolve({ done: false, value: {} }),
+        return() {
+          left.push('collect')
+          return Promise.resolve({ done: true, value: undefined })
+        }
+      })
+    }
+    await begin('Collect', requests)
+    t.strictSame(left, ['repeat', 'collect'])
+
+    const failing = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(callError(status.NOT_FOUND, 'nothing there'))
+      })
+    }
+    const throwing = restrict(implement(Echo, { repeat: () => failing as never }), rules).methods!
+    const run = () => throwing.get('/echo.v1.Echo/Repeat')!.run({}, new CallLife({ peer: '' } as never))
+    for (const _ of [1, 2])
+      await t.rejects(collect(run() as AsyncIterable<unknown>), { message: /^NOT_FOUND/ })
+  }
+)
+
+t.test('bytes are limited without an audit, too', (t) => {
+  const rules: RestrictOptions[] = [
+    { sizes: [{ request: { maxBytes: 1 } }] },
+    { sizes: [{ request: { maxMessageBytes: 1 } }] },
+    { sizes: [{ response: { maxBytes: 1 } }] },
+    { sizes: [{ response: { maxMessageBytes: 1 } }] },
+    { rates: [{ bytes: 1 }] }
+  ]
+  const request = Buffer.from(Echo.methods.echo.request.encode({ text: 'long' }).finish())
+  for (const options of rules) {
+    const { run, descriptor } = restrict(implement(Echo, echo), options).methods!.get('/echo.v1.Echo/Echo')!
+    t.throws(() => run(descriptor.request.decode(request), {} as never), { message: /^PERMISSION_DENIED/ })
+  }
+  const free = restrict(implement(Echo, echo), { methods: { deny: ['sleep'] } }).methods!
+  const { descriptor } = free.get('/echo.v1.Echo/Echo')!
+  t.equal(descriptor, Echo.methods.echo, 'and are not counted where nobody asks')
+  t.end()
+})
+
+t.test('a call that grpc-js hands over too late is over', (t) => {
+  const records: AuditRecord[] = []
+  const { definition } = implement(Echo, {})
+  const handlers = { echo: () => t.fail('nobody waits for it') } as unknown as UntypedServiceImplementation
+  const restricted = restrict(
+    { definition, handlers },
+    { rates: [{ concurrent: 1 }], audit: (record) => records.push(record) }
+  )
+  const call = { request: {}, getDeadline: () => Date.now() - 1, getPeer: () => 'a', once: () => t.fail() }
+  for (const _ of [1, 2]) (restricted.handlers['echo'] as unknown as (call: object) => void)(call)
+  t.strictSame(
+    records.map(({ status }) => status),
+    [status.DEADLINE_EXCEEDED, status.DEADLINE_EXCEEDED]
+  )
+  t.end()
 })
 
 t.test('an audit or a logger that throws reaches no call', (t) => {
@@ -706,6 +939,8 @@ t.test('a bucket gives what has flowed in, up to its size, on a clock that may g
   t.strictSame([take(3), take(2), take(1)], [false, true, false])
   time -= 500
   t.equal(take(1), false)
+  time += 10
+  t.strictSame([take(1), take(1)], [true, false])
   time += 10_000
   t.strictSame([take(11), take(10), take(1)], [false, true, false])
   t.end()
