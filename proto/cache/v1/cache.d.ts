@@ -1,5 +1,5 @@
-// Generated from cache.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from cache.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 export interface GetRequest {
     key: string;

@@ -1,5 +1,5 @@
-// Generated from indexer.proto by proto/generate.js. Do not edit.
-import type { Writer } from "protobufjs/minimal.js";
+// Generated from indexer.proto by muxplug-proto. Do not edit.
+import type { Writer } from "muxplug/protobuf";
 
 export interface IndexRequest {
     /** Broker IDs of the host: `hostserve.v1.HostService`, `kv.v1.KeyValue` and `cache.v1.Cache`. */
