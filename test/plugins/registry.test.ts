@@ -37,6 +37,9 @@ for (const transport of ['stream', 'socket', 'socket-mux'] as const) {
       details: 'the session has begun'
     })
     await served.close()
-    t.match(await failureOf(session.visit({ name: 'ann' })), { code: 'ERR_STREAM_CLOSED' })
+    const { code } = await failureOf(session.visit({ name: 'ann' }))
+    // A connection of its own may be told a moment earlier that no more calls are taken.
+    const ends = transport === 'stream' ? ['ERR_STREAM_CLOSED'] : ['ERR_STREAM_CLOSED', 'ERR_SESSION_GOAWAY']
+    t.ok(ends.includes(code), code)
   })
 }
