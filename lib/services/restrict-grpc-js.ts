@@ -85,6 +85,7 @@ function restrictHandler(
     if (deadline <= Date.now()) return over()
     // Emitted after every call, also one that ended well.
     call.once('cancelled', over)
+    // Also after what a handler does later: grpc-js, and wire `direct` for it, take the first status of a call.
     const refuse = (error: unknown): void => {
       const status = toServiceError(error)
       if (callback === undefined) call.call.sendStatus(status)
@@ -129,8 +130,6 @@ function guardResponses(
   const write = call._write.bind(call)
   const final = call._final.bind(call)
   call._write = (message, encoding, callback) => {
-    // What is written after the status goes nowhere.
-    if (restricted.denied !== undefined) return callback()
     try {
       restricted.response(message)
     } catch (error) {
@@ -140,7 +139,6 @@ function guardResponses(
     write(message, encoding, callback)
   }
   call._final = (callback) => {
-    if (restricted.denied !== undefined) return callback()
     restricted.end(call.pendingStatus?.code ?? Status.OK)
     final(callback)
   }
@@ -152,7 +150,6 @@ function guardAnswer(
   refuse: (error: unknown) => void
 ): Callback {
   return (error, response, trailer, flags) => {
-    if (restricted.denied !== undefined) return
     if (error) {
       restricted.end(codeOf(error))
       return callback(error, response, trailer, flags)
