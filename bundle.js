@@ -22,7 +22,7 @@ await build({
   // Dependencies stay what npm installed: theirs to mend, and grpc-js's Metadata has to be the same for everybody.
   packages: 'external',
   // The generated code of this package itself needs no way round.
-  alias: { 'muxplug/protobuf': 'protobufjs/minimal.js' },
+  alias: { 'muxplug/protobuf': './proto/protobuf.js' },
   sourcemap: true,
   logLevel: 'warning'
 })

@@ -102,21 +102,8 @@ function withNumbers(code) {
     .replace(/\.(uint64|fixed64)\((message\.\w+(?:\[keys\[i\]\]|\[i\])?)\)/g, '.$1($exact($2, 0))')
     .replace(/\.(int64s|sint64s|sfixed64s)\((message\.\w+)\)/g, '.$1($allExact($2))')
     .replace(/\.(uint64s|fixed64s)\((message\.\w+)\)/g, '.$1($allExact($2, 0))')
-  return replaceOnce(numbers, /^const \$root = .*$/m, `$&\n\n${exact}`)
+  return replaceOnce(numbers, /^import \$protobuf from/m, 'import $protobuf, { $exact, $allExact, $readExact } from')
 }
-
-const exact = `const $exact = (value, lowest = Number.MIN_SAFE_INTEGER) => {
-    const number = Number(value);
-    if (!Number.isSafeInteger(number) || number < lowest)
-        throw RangeError(\`\${value} is not an integer from \${lowest} to \${Number.MAX_SAFE_INTEGER}\`);
-    return number;
-};
-const $allExact = (values, lowest) => values.map((value) => $exact(value, lowest));
-const $readExact = (reader, kind, values) => {
-    let next = values.length;
-    reader[kind](values);
-    for (; next < values.length; next++) values[next] = $exact(values[next]);
-};`
 
 /** The exports under short names, and the services, as code. */
 function scriptTail(file, descriptors) {

@@ -54,7 +54,7 @@ export interface ChannelOptions {
    * code 0) still has its last calls.
    */
   readonly mayRedial?: (reason: Error) => boolean
-  /** Told once {@link StreamChannel.closed} settles. Must not throw. */
+  /** Told when {@link StreamChannel.closed} settles, for who keeps many channels and awaits none. Must not throw. */
   readonly onClosed?: (channel: StreamChannel) => void
   readonly logger?: Logger
 }

@@ -75,33 +75,13 @@ export function createDirectServer(options: DirectServerOptions): DirectServer {
 }
 
 class CallServer implements DirectServer, Core {
-  readonly #options: DirectServerOptions
+  readonly options: DirectServerOptions
   readonly calls = new Set<DirectServerCall>()
   closed = false
   lingering: Expiry<DirectServerCall> | undefined
 
   constructor(options: DirectServerOptions) {
-    this.#options = options
-  }
-
-  get maxReceiveBytes(): number {
-    return this.#options.maxReceiveBytes
-  }
-
-  get maxSendBytes(): number {
-    return this.#options.maxSendBytes
-  }
-
-  find(path: string): Served | undefined {
-    return this.#options.find(path)
-  }
-
-  began(): void {
-    this.#options.began()
-  }
-
-  ended(): void {
-    this.#options.ended()
+    this.options = options
   }
 
   take(port: SubstreamPort): CallStream {
@@ -124,7 +104,8 @@ class CallServer implements DirectServer, Core {
   }
 }
 
-interface Core extends DirectServerOptions {
+interface Core {
+  readonly options: DirectServerOptions
   readonly calls: Set<DirectServerCall>
   readonly closed: boolean
   /** Calls that were answered before their request had ended. */
@@ -173,7 +154,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
 
   constructor(core: Core, port: SubstreamPort) {
     this.#core = core
-    this.stream = new CallStream(port, this, core.maxReceiveBytes)
+    this.stream = new CallStream(port, this, core.options.maxReceiveBytes)
   }
 
   get path(): string {
@@ -227,7 +208,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     this.#start = start
     this.#state = 'open'
     if (this.#core.closed) return this.expel()
-    const served = this.#core.find(method)
+    const served = this.#core.options.find(method)
     if (served === undefined) {
       const details = `The server does not implement the method ${method}`
       return this.sendStatus({ code: Status.UNIMPLEMENTED, details, metadata: null })
@@ -236,7 +217,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
       knownStarts.set(text, start)
     if (!served.background) {
       this.#counted = true
-      this.#core.began()
+      this.#core.options.began()
     }
     if (timeoutMs !== Infinity) {
       this.deadline = Date.now() + timeoutMs
@@ -265,7 +246,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     this.stream.pause()
     let message: Buffer
     try {
-      message = await decompress(encoding, payload, this.#core.maxReceiveBytes)
+      message = await decompress(encoding, payload, this.#core.options.maxReceiveBytes)
     } catch (error) {
       const code = error instanceof RangeError ? Status.RESOURCE_EXHAUSTED : Status.INTERNAL
       return this.sendStatus({ code, details: (error as Error).message, metadata: null })
@@ -335,7 +316,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
     this.#drained()
     if (!this.#counted) return
     this.#counted = false
-    this.#core.ended()
+    this.#core.options.ended()
   }
 
   /** Ends the call because the service ends. */
@@ -386,7 +367,7 @@ export class DirectServerCall implements CallStreamEvents, CallSource {
   }
 
   #check(message: Uint8Array): void {
-    const { maxSendBytes } = this.#core
+    const { maxSendBytes } = this.#core.options
     if (message.length <= maxSendBytes) return
     const text = `Sent message larger than max (${message.length + prefixBytes} vs. ${maxSendBytes})`
     throw new Unsendable(Status.RESOURCE_EXHAUSTED, text)

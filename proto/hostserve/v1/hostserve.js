@@ -1,24 +1,11 @@
 // Generated from hostserve.proto by muxplug-proto. Do not edit.
 /*eslint-disable block-scoped-var, id-length, no-control-regex, no-magic-numbers, no-mixed-operators, no-prototype-builtins, no-redeclare, no-shadow, no-var, sort-vars, default-case, jsdoc/require-param*/
-import $protobuf from "muxplug/protobuf";
+import $protobuf, { $exact, $allExact, $readExact } from "muxplug/protobuf";
 
 const $Reader = $protobuf.Reader, $Writer = $protobuf.Writer, $util = $protobuf.util;
 const $Object = $util.global.Object, $undefined = $util.global.undefined, $Error = $util.global.Error, $RangeError = $util.global.RangeError;
 
 const $root = {};
-
-const $exact = (value, lowest = Number.MIN_SAFE_INTEGER) => {
-    const number = Number(value);
-    if (!Number.isSafeInteger(number) || number < lowest)
-        throw RangeError(`${value} is not an integer from ${lowest} to ${Number.MAX_SAFE_INTEGER}`);
-    return number;
-};
-const $allExact = (values, lowest) => values.map((value) => $exact(value, lowest));
-const $readExact = (reader, kind, values) => {
-    let next = values.length;
-    reader[kind](values);
-    for (; next < values.length; next++) values[next] = $exact(values[next]);
-};
 
 export const hostserve = $root.hostserve = (() => {
 
