@@ -87,7 +87,8 @@ async function update(generate, proto, check) {
     generated = await generate(proto)
   } catch (error) {
     const missing = error.code === 'ENOENT' ? `${error.path} cannot be found: imports are looked up from -I` : undefined
-    throw new Failure(`${proto}: ${missing ?? error.message}`, { cause: error })
+    const message = missing ?? error.message
+    throw new Failure(message.includes(proto) ? message : `${proto}: ${message}`, { cause: error })
   }
   const stale = generated.filter(([file, content]) => currentContent(file) !== content)
   if (!check) for (const [file, content] of stale) writeFileSync(file, content)

@@ -37,7 +37,7 @@ function fileOf(root, path) {
 
 function parsedFile(path) {
   const source = readFileSync(path, 'utf8')
-  if (!/^\s*syntax\s*=\s*["']proto3["']/m.test(source)) throw new Error(`${path} is not proto3`)
+  if (!/^\s*syntax\s*=\s*["']proto3["']/m.test(source)) throw new Error(`${path} is not proto3: begin it with syntax = "proto3";`)
   const { package: name, imports, root } = protobuf.parse(source, new protobuf.Root())
   return { name, imports: imports ?? [], names: root.lookup(name).nestedArray.map((object) => object.name) }
 }

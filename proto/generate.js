@@ -45,7 +45,7 @@ export async function generate(protoPath) {
 /** What the .proto file itself declares, as opposed to what it imports. */
 function describeFile(root, protoPath) {
   const { package: name } = protobuf.parse(readFileSync(protoPath, 'utf8'), new protobuf.Root())
-  if (name === undefined || name === null) throw new Error(`${protoPath} declares no package`)
+  if (name === undefined || name === null) throw new Error(`${protoPath} declares no package: add a line such as "package notes.v1;"`)
   const here = (object) => object.filename === protoPath
   const namespace = root.lookup(name)
   return {
